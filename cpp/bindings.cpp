@@ -1,0 +1,43 @@
+// The extension module: everything that Python sees of the C++ core.
+#include <nanobind/nanobind.h>
+
+#include "error.hpp"
+
+namespace nb = nanobind;
+
+void bind_sampling(nb::module_& m);
+
+namespace {
+
+void raise(const char* name, const outrider::Error& error, nb::kwargs extra = {}) {
+  nb::object type = nb::module_::import_("outrider.errors").attr(name);
+  nb::object value = type(error.what(), **extra);
+  PyErr_SetObject(type.ptr(), value.ptr());
+}
+
+// Most derived first: the translator is the one place that knows both families.
+void translate(const std::exception_ptr& pointer, void*) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const outrider::CapacityError& error) {
+    nb::dict extra;
+    extra["never"] = error.never;
+    raise("CapacityError", error, nb::borrow<nb::kwargs>(extra));
+  } catch (const outrider::ModelFileError& error) {
+    raise("ModelFileError", error);
+  } catch (const outrider::SamplingError& error) {
+    raise("SamplingError", error);
+  } catch (const outrider::UsageError& error) {
+    raise("UsageError", error);
+  } catch (const outrider::Error& error) {
+    raise("OutriderError", error);
+  }
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "The C++ core of Outrider.";
+  nb::register_exception_translator(translate);
+  bind_sampling(m);
+}

@@ -1,0 +1,36 @@
+"""The contract of a controller: it decides how many rows a step may spend, and on which nodes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from outrider.drafters.base import DraftEntry, Observation
+from outrider.engines.base import Cost
+from outrider.tree import Tree
+
+
+class Controller(ABC):
+    """Turns probabilities and the measured cost curve into a budget of rows."""
+
+    def __init__(self, cost: Cost, num_draft_tokens: int | None = None) -> None:
+        self.cost = cost
+        self.num_draft_tokens = num_draft_tokens
+
+    @abstractmethod
+    def limit(self, batch: Sequence[DraftEntry], budget: int) -> None:
+        """Set each entry's `max_nodes` and `min_path_probability` before drafting.
+
+        Args:
+            batch: the running completions.
+            budget: rows that this step may spend on drafts in all.
+        """
+
+    @abstractmethod
+    def choose(
+        self, batch: Sequence[DraftEntry], trees: Sequence[Tree], budget: int
+    ) -> list[Tree]:
+        """The trees trimmed to the nodes worth their row; parents stay with their children."""
+
+    def observe(self, batch: Sequence[Observation], pass_ms: float) -> None:  # noqa: B027
+        """What came of it, for controllers that learn."""

@@ -1,0 +1,78 @@
+"""The contract of a drafter: something cheap that proposes what the target will say."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from outrider.engines.base import Pass, TargetModel
+from outrider.sampling import Sampler
+from outrider.tree import EMPTY, Tree
+from outrider.types import Verdict
+
+
+@dataclass(slots=True)
+class DraftEntry:
+    """One running completion, as drafters and controllers see it.
+
+    Attributes:
+        id: unique among running completions.
+        tokens: prompt and output so far; the last one is the pending token. Grows in place.
+        prompt_length: how many of them are the prompt's.
+        sampler: the completion's sampler; a coupled drafter runs the same chain and noise.
+        max_nodes: nodes this step at most.
+        min_path_probability: nodes less likely than this are not worth their row.
+    """
+
+    id: int
+    tokens: list[int]
+    prompt_length: int
+    sampler: Sampler
+    max_nodes: int = 0
+    min_path_probability: float = 0.0
+
+
+@dataclass(slots=True)
+class Observation:
+    """What came of one entry's draft in a pass.
+
+    Attributes:
+        entry: its tokens already include the verdict's.
+        tree: the tree that was verified, after the controller trimmed it.
+        verdict: what was accepted.
+        root: the pending token's row in the pass; node i is row root + 1 + i.
+    """
+
+    entry: DraftEntry
+    tree: Tree
+    verdict: Verdict
+    root: int = field(default=0)
+
+
+class Drafter(ABC):
+    """Proposes a tree for each entry of a batch; never sees controller or verifier."""
+
+    def __init__(self, target: TargetModel) -> None:
+        self.target = target
+
+    def begin(self, entry: DraftEntry) -> None:  # noqa: B027  (an optional part of the contract)
+        """A completion starts; its prompt is known."""
+
+    @abstractmethod
+    def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
+        """One tree an entry, at most `entry.max_nodes` nodes each; empty trees are welcome."""
+
+    def observe(self, batch: Sequence[Observation], outcome: Pass) -> None:  # noqa: B027
+        """What the target made of the drafts, for drafters that learn."""
+
+    def end(self, entry: DraftEntry) -> None:  # noqa: B027
+        """A completion has ended or was cancelled."""
+
+
+class NoDrafter(Drafter):
+    """Never drafts: plain decoding."""
+
+    def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
+        """An empty tree an entry."""
+        return [EMPTY] * len(batch)

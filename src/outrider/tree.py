@@ -1,0 +1,90 @@
+"""A draft as a tree of tokens; a chain is a tree without branches.
+
+The root is the pending token, chosen but not yet cached, and is not part of the tree: node i's
+parent is another node with a lower index, or ROOT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Drafted tokens with their parents and probabilities.
+
+    Attributes:
+        tokens: node i's token id.
+        parents: node i's parent, a lower index or ROOT. Siblings carry different tokens.
+        probabilities: node i's probability given that the target picked its parent.
+        distributions: for a parent (ROOT included), the draft's full distribution over the
+            vocabulary, where the verification needs it; absent means a point mass on the child.
+    """
+
+    tokens: tuple[int, ...] = ()
+    parents: tuple[int, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    distributions: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def chain(cls, tokens: Sequence[int], probabilities: Sequence[float]) -> Tree:
+        """Each token the child of the one before."""
+        return cls(tuple(tokens), tuple(range(-1, len(tokens) - 1)), tuple(probabilities))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def check(self, vocab_size: int) -> None:
+        """Raise ValueError where the tree breaks its own rules; for tests and third parties."""
+        if not len(self.tokens) == len(self.parents) == len(self.probabilities):
+            raise ValueError("tokens, parents and probabilities differ in length")
+        siblings = set()
+        for node, (token, parent) in enumerate(zip(self.tokens, self.parents, strict=True)):
+            if not ROOT <= parent < node:
+                raise ValueError(f"node {node} has parent {parent}, which is not before it")
+            if not 0 <= token < vocab_size:
+                raise ValueError(f"node {node} has token {token}, outside the vocabulary")
+            if not 0.0 <= self.probabilities[node] <= 1.0:
+                raise ValueError(f"node {node} has probability {self.probabilities[node]}")
+            if (parent, token) in siblings:
+                raise ValueError(f"node {node} repeats its sibling's token {token}")
+            siblings.add((parent, token))
+
+    def children(self, parent: int) -> Iterator[int]:
+        """The nodes below `parent` (ROOT for the first level), in order."""
+        return (node for node, p in enumerate(self.parents) if p == parent)
+
+    def path(self, node: int) -> tuple[int, ...]:
+        """The nodes from the root's child down to `node`; empty for ROOT."""
+        path = []
+        while node != ROOT:
+            path.append(node)
+            node = self.parents[node]
+        return tuple(reversed(path))
+
+    def path_probabilities(self) -> tuple[float, ...]:
+        """Each node's probability of being reached and accepted: the product along its path."""
+        products: list[float] = []
+        for parent, probability in zip(self.parents, self.probabilities, strict=True):
+            products.append(probability * (1.0 if parent == ROOT else products[parent]))
+        return tuple(products)
+
+    def pick(self, nodes: Sequence[int]) -> Tree:
+        """The tree of these nodes, ascending and with every parent among them."""
+        place = {node: i for i, node in enumerate(nodes)}
+        place[ROOT] = ROOT
+        return Tree(
+            tuple(self.tokens[n] for n in nodes),
+            tuple(place[self.parents[n]] for n in nodes),
+            tuple(self.probabilities[n] for n in nodes),
+            {place[p]: q for p, q in self.distributions.items() if p in place},
+        )
+
+
+EMPTY = Tree()
