@@ -125,11 +125,18 @@ class SharedEngine {
   Engine engine_;
 };
 
+// A sequence by its number; what changes is asked of the engine.
 struct SequenceHandle {
-  int64_t id, length, cached;
-};
+  std::shared_ptr<SharedEngine> engine;
+  int64_t id;
+  int64_t cached;
 
-SequenceHandle handle(const CachedSequence& s) { return {s.id, s.length, s.cached}; }
+  SequenceHandle(std::shared_ptr<SharedEngine> owner, const CachedSequence& s)
+      : engine(std::move(owner)), id(s.id), cached(s.cached) {}
+  int64_t length() const {
+    return engine->with([this](Engine& e) { return e.cache().find(id).length; });
+  }
+};
 
 // Which pass a question is about: the engine keeps the outcome of the last one only.
 class PassHandle {
@@ -197,9 +204,9 @@ void bind_engine(nb::module_& m) {
           },
           "(name, type, shape with the innermost dimension first, bytes) of every tensor.");
 
-  nb::class_<SequenceHandle>(m, "Sequence", "A sequence in the cache.")
+  nb::class_<SequenceHandle>(m, "CachedSequence", "A sequence in the cache.")
       .def_ro("id", &SequenceHandle::id)
-      .def_ro("length", &SequenceHandle::length)
+      .def_prop_ro("length", &SequenceHandle::length)
       .def_ro("cached", &SequenceHandle::cached);
 
   nb::class_<PassHandle>(m, "Pass", "The outcome of the last pass.")
@@ -287,14 +294,14 @@ void bind_engine(nb::module_& m) {
            "file"_a, "as_float"_a, "threads"_a, "kernel"_a, "context"_a, "cache_bytes"_a, "max_rows"_a)
       .def(
           "open",
-          [](SharedEngine& engine, const std::vector<int32_t>& tokens, int64_t capacity, bool share) {
-            return engine.with([&](Engine& e) { return handle(e.open(tokens, capacity, share)); });
+          [](std::shared_ptr<SharedEngine> engine, const std::vector<int32_t>& tokens, int64_t capacity, bool share) {
+            return engine->with([&](Engine& e) { return SequenceHandle(engine, e.open(tokens, capacity, share)); });
           },
           "tokens"_a, "capacity"_a, "share"_a)
       .def(
           "fork",
-          [](SharedEngine& engine, int64_t id, int64_t capacity) {
-            return engine.with([&](Engine& e) { return handle(e.fork(id, capacity)); });
+          [](std::shared_ptr<SharedEngine> engine, int64_t id, int64_t capacity) {
+            return engine->with([&](Engine& e) { return SequenceHandle(engine, e.fork(id, capacity)); });
           },
           "id"_a, "capacity"_a)
       .def(
@@ -305,9 +312,6 @@ void bind_engine(nb::module_& m) {
               return 0;
             });
           },
-          "id"_a)
-      .def(
-          "length", [](SharedEngine& engine, int64_t id) { return engine.with([&](Engine& e) { return e.cache().find(id).length; }); },
           "id"_a)
       .def(
           "forward",

@@ -7,14 +7,20 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 
 #include "error.hpp"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace outrider {
 namespace {
 
-constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
+constexpr float INFINITE = std::numeric_limits<float>::infinity();
+constexpr float MINUS_INFINITY = -INFINITE;
 constexpr double LN2 = 0x1.62e42fefa39efp-1;
 // ln 2 in two parts, the first short enough that its product with an exponent is exact.
 constexpr double LN2_HIGH = 0x1.62e42feep-1;
@@ -73,13 +79,6 @@ constexpr int LANES = 16;
 // for all of them, and lanes never have to be folded.
 constexpr int BLOCK = 256;
 
-typedef float F32 __attribute__((vector_size(64)));
-typedef std::int32_t I32 __attribute__((vector_size(64)));
-typedef std::uint32_t U32 __attribute__((vector_size(64)));
-typedef float F32Half __attribute__((vector_size(32)));
-typedef double F64 __attribute__((vector_size(64)));
-typedef std::int64_t I64 __attribute__((vector_size(64)));
-
 // One set for each instruction set; all give the same bytes. See sampling_kernels.inc.
 struct Kernels {
   const char* name;
@@ -90,13 +89,17 @@ struct Kernels {
   void (*noise_bounds)(const float* logits, const std::int32_t* ids, int n, HashKey key,
                        float temperature, float* maxima);
   void (*add_mask)(const float* logits, int n, const std::uint32_t* mask, float* out);
+  std::size_t (*between)(const float* row, int n, const float* maxima, float low, float high,
+                         std::int32_t* found);
 };
 
 #define INLINE inline __attribute__((always_inline))
-#define KERNELS(NAME) {NAME, hash_lanes, group_maxima, weigh, noise_bounds, add_mask}
+#define KERNELS(NAME) {NAME, hash_lanes, group_maxima, weigh, noise_bounds, add_mask, between}
 
 namespace portable {
+#define VECTOR_BYTES 16
 #include "sampling_kernels.inc"
+#undef VECTOR_BYTES
 constexpr Kernels kernels = KERNELS("portable");
 }  // namespace portable
 
@@ -104,7 +107,9 @@ constexpr Kernels kernels = KERNELS("portable");
 #pragma GCC push_options
 #pragma GCC target("avx2")
 namespace avx2 {
+#define VECTOR_BYTES 32
 #include "sampling_kernels.inc"
+#undef VECTOR_BYTES
 constexpr Kernels kernels = KERNELS("avx2");
 }  // namespace avx2
 #pragma GCC pop_options
@@ -112,7 +117,9 @@ constexpr Kernels kernels = KERNELS("avx2");
 #pragma GCC push_options
 #pragma GCC target("avx512f")
 namespace avx512 {
+#define VECTOR_BYTES 64
 #include "sampling_kernels.inc"
+#undef VECTOR_BYTES
 constexpr Kernels kernels = KERNELS("avx512");
 }  // namespace avx512
 #pragma GCC pop_options
@@ -150,9 +157,9 @@ bool before(const Candidate& a, const Candidate& b) {
 
 // Memory that is used again from one choice to the next; nothing in it outlives a call.
 struct Scratch {
-  std::vector<float> patched, maxima, ranked, logits;
+  std::vector<float> patched, maxima, parts, logits;
   std::vector<double> weights;
-  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> ids, found;
   std::vector<Candidate> candidates, band;
 };
 thread_local Scratch scratch;
@@ -178,43 +185,39 @@ class Row {
   const float* data() const { return logits_; }
   float operator[](int token) const { return logits_[token]; }
 
-  // Calls visit(token) for every token with low <= logit < high.
-  template <class Visit>
-  void each_between(float low, float high, Visit visit) const {
-    const float* maxima = scratch.maxima.data();
-    for (int group = 0; group < groups_; ++group) {
-      if (maxima[group] < low) continue;
-      const int start = group / LANES * BLOCK + group % LANES;
-      const int end = std::min(start + BLOCK, n_);
-      for (int token = start; token < end; token += LANES) {
-        if (logits_[token] >= low && logits_[token] < high) visit(token);
-      }
-    }
+  // The tokens with low <= logit < high, ascending; valid until the next call.
+  std::span<const std::int32_t> between(float low, float high) const {
+    scratch.found.resize(static_cast<std::size_t>(n_) + LANES);
+    std::int32_t* found = scratch.found.data();
+    return {found, kernels().between(logits_, n_, scratch.maxima.data(), low, high, found)};
   }
 
-  int argmax() const {
-    int best = n_;
-    each_between(peak_, std::numeric_limits<float>::infinity(),
-                 [&](int token) { best = std::min(best, token); });
-    return best;
-  }
+  int argmax() const { return between(peak_, INFINITE).front(); }
 
-  // A limit that at least k tokens reach, and not many more: the k-th of the groups' maxima.
+  // A limit that at least k tokens reach, and not many more: the k-th largest of some maxima over
+  // disjoint parts of the row, the groups or, while there are plenty, pairs of them and so on.
   float limit_for(std::int64_t k) const {
     if (k > groups_) return MINUS_INFINITY;
-    auto& ranked = scratch.ranked;
-    ranked = scratch.maxima;
-    std::nth_element(ranked.begin(), ranked.begin() + (k - 1), ranked.end(), std::greater<>());
-    return ranked[k - 1];
+    auto& parts = scratch.parts;
+    parts = scratch.maxima;
+    while (static_cast<std::int64_t>(parts.size()) >= 8 * k) {
+      const std::size_t half = parts.size() / 2;
+      const std::size_t rest = parts.size() - half;
+      for (std::size_t i = 0; i < half; ++i) parts[i] = std::max(parts[i], parts[rest + i]);
+      parts.resize(rest);
+    }
+    std::nth_element(parts.begin(), parts.begin() + (k - 1), parts.end(), std::greater<>());
+    return parts[k - 1];
   }
 
   void collect(float low, float high, std::vector<Candidate>& into) const {
-    each_between(low, high, [&](int token) { into.push_back({logits_[token], token, 0.0}); });
+    for (const std::int32_t token : between(low, high))
+      into.push_back({logits_[token], token, 0.0});
   }
 
   // The k likeliest tokens of those that reach `limit`, in no order.
   void collect_top(std::int64_t k, float limit, std::vector<Candidate>& into) const {
-    collect(std::max(limit, limit_for(k)), std::numeric_limits<float>::infinity(), into);
+    collect(std::max(limit, limit_for(k)), INFINITE, into);
     if (static_cast<std::int64_t>(into.size()) > k) {
       std::nth_element(into.begin(), into.begin() + k, into.end(), before);
       into.resize(k);
@@ -269,8 +272,8 @@ void collect_nucleus(const Row& row, double temperature, double inverse_temperat
       top_p * kernels().weigh(row.data(), row.size(), peak, inverse_temperature, limit, nullptr);
   auto& band = scratch.band;
   double sum = 0.0;
-  float high = std::numeric_limits<float>::infinity();
-  for (double drop = 4.0; high > limit; drop += 2.0) {
+  float high = INFINITE;
+  for (double drop = 4.0; high > limit; drop += 1.0) {
     const float low = std::max(limit, static_cast<float>(peak - drop * temperature));
     band.clear();
     row.collect(low, high, band);
@@ -310,7 +313,7 @@ class Filter {
     } else if (top_p_ < 1.0) {
       collect_nucleus(row, temperature_, inverse_temperature_, top_p_, limit, kept);
     } else {
-      row.collect(limit, std::numeric_limits<float>::infinity(), kept);
+      row.collect(limit, INFINITE, kept);
     }
   }
 
@@ -364,8 +367,7 @@ int argmax_with_noise(const float* logits, const std::int32_t* ids, int n, doubl
   // Bounds are float32 and in logits' units. A token that can win lies between value - 23 T and
   // peak, which limits its rounding error; the last term covers flushed subnormals.
   const double value = peak + temperature * best_value;
-  const double slack =
-      1e-6 * (std::abs(peak) + std::abs(value)) + 2e-5 * temperature + 1e-28;
+  const double slack = 1e-6 * (std::abs(peak) + std::abs(value)) + 2e-5 * temperature + 1e-28;
   for (int group = 0; group < groups; ++group) {
     if (bounds[group] >= value - slack) visit(group);
   }
@@ -497,8 +499,8 @@ int Sampler::choose(const float* logits, std::int64_t position, const std::int32
     scratch.ids.push_back(c.id);
   }
   return argmax_with_noise(scratch.logits.data(), scratch.ids.data(),
-                           static_cast<int>(scratch.ids.size()), row.peak(),
-                           settings_->temperature, key);
+                           static_cast<int>(scratch.ids.size()), row.peak(), settings_->temperature,
+                           key);
 }
 
 void Sampler::processed(const float* logits, const std::int32_t* path, std::size_t path_length,
