@@ -170,10 +170,14 @@ Matrix::Matrix(const Tensor& tensor, bool as_float)
       }
       const Group group = read_group(tensor, row, g);
       const bool wide = layout == Layout::I8;
-      for (int i = 0; i < kGroup; ++i) {
-        uint8_t& byte = wide ? record[i / 4 * 128 + vector * 64 + lane * 4 + i % 4]
-                             : record[i / 4 * 64 + lane * 4 + i % 4];
-        byte = wide ? group.codes[i] : static_cast<uint8_t>(byte | group.codes[i] << (4 * vector));
+      // Four codes of an output lie side by side, so they move as one word.
+      for (int j = 0; j < kGroup / 4; ++j) {
+        uint8_t* place = wide ? record + j * 128 + vector * 64 + lane * 4 : record + j * 64 + lane * 4;
+        uint32_t codes, word;
+        std::memcpy(&codes, group.codes + 4 * j, 4);
+        std::memcpy(&word, place, 4);
+        word = wide ? codes : word | codes << (4 * vector);
+        std::memcpy(place, &word, 4);
       }
       uint8_t* scales = record + (wide ? 1024 : 512);
       std::memcpy(scales + 2 * (output % kBlock), &group.scale, 2);
