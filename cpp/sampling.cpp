@@ -125,6 +125,9 @@ constexpr Kernels kernels = KERNELS("avx512");
 #pragma GCC pop_options
 #endif
 
+#undef INLINE
+#undef KERNELS
+
 // What this machine can run, the fastest first.
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> sets;
@@ -211,8 +214,9 @@ class Row {
   }
 
   void collect(float low, float high, std::vector<Candidate>& into) const {
-    for (const std::int32_t token : between(low, high))
+    for (const std::int32_t token : between(low, high)) {
       into.push_back({logits_[token], token, 0.0});
+    }
   }
 
   // The k likeliest tokens of those that reach `limit`, in no order.
@@ -264,7 +268,8 @@ void cut_at(std::vector<Candidate>& candidates, double sum, double target) {
 }
 
 // Top-p over all tokens that reach `limit`: bands of falling logits are taken whole until the
-// one that reaches the target, which is cut.
+// one that reaches the target, which is cut. Below e^-40 of the likeliest there is hardly a
+// nucleus left to find, so the last band is all the rest.
 void collect_nucleus(const Row& row, double temperature, double inverse_temperature, double top_p,
                      float limit, std::vector<Candidate>& into) {
   const double peak = row.peak();
@@ -274,7 +279,8 @@ void collect_nucleus(const Row& row, double temperature, double inverse_temperat
   double sum = 0.0;
   float high = INFINITE;
   for (double drop = 4.0; high > limit; drop += 1.0) {
-    const float low = std::max(limit, static_cast<float>(peak - drop * temperature));
+    const float low =
+        drop > 40.0 ? limit : std::max(limit, static_cast<float>(peak - drop * temperature));
     band.clear();
     row.collect(low, high, band);
     const double more = weigh(band, peak, inverse_temperature);

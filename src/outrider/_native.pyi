@@ -1,12 +1,13 @@
 """What Python sees of the C++ core."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 class Sampler:
+    @overload
     def __init__(
         self,
         temperature: float,
@@ -23,6 +24,8 @@ class Sampler:
         stream: int,
         prompt: Sequence[int],
     ) -> None: ...
+    @overload
+    def __init__(self, other: Sampler, index: int, stream: int) -> None: ...
     def choose(
         self,
         logits: NDArray[np.float32],

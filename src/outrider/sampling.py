@@ -215,7 +215,7 @@ def processed_logits(
         x = (row - peak) / sampling.temperature
     if sampling.min_p > 0.0:
         x[row < peak + sampling.temperature * np.log(sampling.min_p)] = -np.inf
-    order = np.argsort(-x, kind="stable")
+    order = np.argsort(-row, kind="stable")
     if sampling.top_k > 0:
         x[order[sampling.top_k :]] = -np.inf
     if sampling.top_p < 1.0:
