@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROWS = (1, 2, 4, 5, 8, 16, 32)
 SHORT = 16
@@ -127,13 +128,11 @@ def _timed(work: Callable[[], object]) -> float:
 def load(path: Path) -> CostCurve | None:
     """The curve kept at `path`; None where there is none that can be read."""
     try:
-        values = json.loads(path.read_text())
-        curve = CostCurve(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        )
-    except (OSError, ValueError, TypeError):
+        values: dict[str, Any] = json.loads(path.read_text())
+        values.update(rows=tuple(values["rows"]), base_ms=tuple(values["base_ms"]))
+        return CostCurve(**values)
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return curve
 
 
 def save(curve: CostCurve, path: Path) -> None:
