@@ -5,6 +5,7 @@
 
 namespace nb = nanobind;
 
+void bind_engine(nb::module_& m);
 void bind_sampling(nb::module_& m);
 
 namespace {
@@ -40,4 +41,5 @@ NB_MODULE(_native, m) {
   m.doc() = "The C++ core of Outrider.";
   nb::register_exception_translator(translate);
   bind_sampling(m);
+  bind_engine(m);
 }

@@ -1,0 +1,192 @@
+// The parts of a pass that are the same text for every instruction set, written on V of simd.hpp.
+// Included inside the namespace of each kernels_*.cpp.
+
+void rms_norm(const float* x, const float* weight, int n, float epsilon, float* y) {
+  V squares = all(0);
+  for (int i = 0; i < n; i += kLanes) squares = fma(load(x + i), load(x + i), squares);
+  const float mean = sum(squares) / static_cast<float>(n);
+  const V factor = all(1.0f / std::sqrt(mean + epsilon));
+  for (int i = 0; i < n; i += kLanes) store(y + i, mul(mul(load(x + i), factor), load(weight + i)));
+}
+
+// Below this a group counts as zero: its scale's inverse would overflow.
+constexpr float kTiny = 1e-30f;
+
+void quantize(const float* x, int n, int8_t* codes, float* scales, int32_t* sums, float* scaled_sums) {
+  for (int g = 0; g < n / kGroup; ++g, x += kGroup, codes += kGroup) {
+    const V a = load(x), b = load(x + kLanes);
+    const float top = peak(max(abs(a), abs(b)));
+    // x − x is 0 for every finite x and not a number for the others.
+    const bool finite = sum(add(sub(a, a), sub(b, b))) == 0.0f;
+    if (!finite || top < kTiny) {
+      std::memset(codes, 0, kGroup);
+      scales[g] = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+      sums[g] = 0;
+      scaled_sums[g] = scales[g];
+      continue;
+    }
+    const V inverse = all(127.0f / top);
+    scales[g] = top / 127.0f;
+    sums[g] = to_codes(codes, round(mul(a, inverse))) + to_codes(codes + kLanes, round(mul(b, inverse)));
+    scaled_sums[g] = scales[g] * static_cast<float>(sums[g]);
+  }
+}
+
+void add_rows(float* x, const float* y, int n) {
+  for (int i = 0; i < n; i += kLanes) store(x + i, add(load(x + i), load(y + i)));
+}
+
+void silu_mul(const float* gate, const float* up, int n, float* y) {
+  for (int i = 0; i < n; i += kLanes) {
+    const V g = load(gate + i);
+    const V sigmoid = div(all(1.0f), add(all(1.0f), exp(sub(all(0.0f), g))));
+    store(y + i, mul(mul(g, sigmoid), load(up + i)));
+  }
+}
+
+void rope(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+  for (int h = 0; h < heads; ++h, x += head_dim) {
+    for (int i = 0; i < rotated / 2; ++i) {
+      const float a = x[2 * i], b = x[2 * i + 1];
+      x[2 * i] = std::fma(a, cos[i], -(b * sin[i]));
+      x[2 * i + 1] = std::fma(a, sin[i], b * cos[i]);
+    }
+  }
+}
+
+void halve(const float* x, int n, uint16_t* y) {
+  for (int i = 0; i < n; i += kLanes) to_half(y + i, load(x + i));
+}
+
+// Q queries against T tiles: each score is one chain of fused multiply-adds over d.
+template <int Q, int T>
+void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim, float scale,
+                 float* scores, int64_t stride) {
+  V dot[Q][T];
+  for (int q = 0; q < Q; ++q) {
+    for (int t = 0; t < T; ++t) dot[q][t] = all(0);
+  }
+  for (int d = 0; d < head_dim; ++d) {
+    V keys[T];
+    for (int t = 0; t < T; ++t) keys[t] = from_half(tiles[t] + kTile * d);
+    for (int q = 0; q < Q; ++q) {
+      const V x = all(queries[q][d]);
+      for (int t = 0; t < T; ++t) dot[q][t] = fma(x, keys[t], dot[q][t]);
+    }
+  }
+  for (int q = 0; q < Q; ++q) {
+    for (int t = 0; t < T; ++t) store(scores + q * stride + t * kTile, mul(dot[q][t], all(scale)));
+  }
+}
+
+template <int Q>
+void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles, int head_dim,
+                   float scale, float* scores, int64_t stride) {
+  constexpr int T = 4;
+  int t = 0;
+  for (; t + T <= n_tiles; t += T) {
+    score_tiles<Q, T>(queries, tiles + t, head_dim, scale, scores + t * kTile, stride);
+  }
+  for (; t < n_tiles; ++t) {
+    score_tiles<Q, 1>(queries, tiles + t, head_dim, scale, scores + t * kTile, stride);
+  }
+}
+
+void scores(const float* const* queries, int n_queries, const uint16_t* const* tiles, int n_tiles,
+            int head_dim, float scale, float* out, int64_t stride) {
+  int q = 0;
+  for (; q + 4 <= n_queries; q += 4) {
+    score_queries<4>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
+  }
+  if (n_queries - q == 3) {
+    score_queries<3>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
+  } else if (n_queries - q == 2) {
+    score_queries<2>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
+  } else if (n_queries - q == 1) {
+    score_queries<1>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
+  }
+}
+
+Softmax softmax(float* scores, int valid) {
+  const int tiles = (valid + kTile - 1) / kTile;
+  const V lowest = all(-std::numeric_limits<float>::infinity());
+  V top = lowest;
+  for (int t = 0; t < tiles; ++t) {
+    top = max(select(first(valid - t * kTile), load(scores + t * kTile), lowest), top);
+  }
+  Softmax result{peak(top), 0};
+  V total = all(0);
+  for (int t = 0; t < tiles; ++t) {
+    float* s = scores + t * kTile;
+    const V weight =
+        select(first(valid - t * kTile), exp(sub(load(s), all(result.peak))), all(0.0f));
+    store(s, weight);
+    total = add(total, weight);
+  }
+  result.sum = sum(total);
+  return result;
+}
+
+// Q queries, a slice of N·16 dimensions; one chain over positions for each.
+template <int Q, int N>
+void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to, int d,
+                      float* const* out) {
+  V acc[Q][N];
+  for (int q = 0; q < Q; ++q) {
+    for (int n = 0; n < N; ++n) acc[q][n] = load(out[q] + d + n * kLanes);
+  }
+  for (int j = from; j < to; ++j) {
+    V value[N];
+    for (int n = 0; n < N; ++n) value[n] = from_half(values[j] + d + n * kLanes);
+    for (int q = 0; q < Q; ++q) {
+      const V w = all(weights[q][j]);
+      for (int n = 0; n < N; ++n) acc[q][n] = fma(w, value[n], acc[q][n]);
+    }
+  }
+  for (int q = 0; q < Q; ++q) {
+    for (int n = 0; n < N; ++n) store(out[q] + d + n * kLanes, acc[q][n]);
+  }
+}
+
+template <int Q>
+void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from, int to,
+                        int head_dim, float* const* out) {
+  int d = 0;
+  for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
+    accumulate_slice<Q, 4>(weights, values, from, to, d, out);
+  }
+  for (; d < head_dim; d += kLanes) accumulate_slice<Q, 1>(weights, values, from, to, d, out);
+}
+
+void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from, int to,
+                int head_dim, float* const* out) {
+  int q = 0;
+  for (; q + 3 <= n_queries; q += 3) {
+    accumulate_queries<3>(weights + q, values, from, to, head_dim, out + q);
+  }
+  if (n_queries - q == 2) accumulate_queries<2>(weights + q, values, from, to, head_dim, out + q);
+  if (n_queries - q == 1) accumulate_queries<1>(weights + q, values, from, to, head_dim, out + q);
+}
+
+void merge(Softmax& into, float* out, const Softmax& part, const float* part_out, int head_dim) {
+  const float top = into.peak > part.peak ? into.peak : part.peak;
+  float earlier[kLanes], later[kLanes];
+  store(earlier, exp(all(into.peak - top)));
+  store(later, exp(all(part.peak - top)));
+  const V a = all(earlier[0]), b = all(later[0]);
+  into.sum = std::fma(into.sum, earlier[0], part.sum * later[0]);
+  into.peak = top;
+  for (int d = 0; d < head_dim; d += kLanes) {
+    store(out + d, fma(load(out + d), a, mul(load(part_out + d), b)));
+  }
+}
+
+void normalize(const Softmax& softmax, float* out, int head_dim) {
+  const V inverse = all(1.0f / softmax.sum);
+  for (int d = 0; d < head_dim; d += kLanes) store(out + d, mul(load(out + d), inverse));
+}
+
+Kernels table(const char* name, decltype(Kernels::matmul) matmul) {
+  return {name, matmul,  rms_norm, quantize,   add_rows, silu_mul, rope,
+          halve, scores, softmax,  accumulate, merge,    normalize};
+}

@@ -1,0 +1,235 @@
+#include "model.hpp"
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "error.hpp"
+
+namespace outrider {
+namespace {
+
+std::string shape_text(const std::vector<uint64_t>& shape) {
+  std::string out;
+  for (uint64_t n : shape) out += (out.empty() ? "" : " × ") + std::to_string(n);
+  return out;
+}
+
+int whole(const Gguf& file, const std::string& key, uint64_t low, uint64_t high) {
+  const uint64_t value = file.integer(key);
+  if (value < low || value > high) {
+    throw ModelFileError("The key '" + key + "' is " + std::to_string(value) + "; it has to lie between " +
+                         std::to_string(low) + " and " + std::to_string(high) + ".");
+  }
+  return static_cast<int>(value);
+}
+
+// Keys of the llama family that this engine honours or that change nothing in the arithmetic. Any
+// other key could change what the model computes, so it is refused.
+const std::set<std::string, std::less<>> kKnownKeys = {
+    "block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
+    "attention.head_count_kv", "attention.key_length", "attention.value_length",
+    "attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.dimension_count", "rope.scaling.type",
+    "vocab_size", "tensor_data_layout"};
+
+Hyperparameters read_hyperparameters(const Gguf& file) {
+  Hyperparameters h;
+  h.architecture = file.text("general.architecture");
+  if (h.architecture != "llama") {
+    throw ModelFileError("The key 'general.architecture' is '" + h.architecture +
+                         "', which is not supported; 'llama' is.");
+  }
+  const std::string prefix = h.architecture + ".";
+  for (const auto& [key, value] : file.metadata()) {
+    if (key.starts_with(prefix) && !kKnownKeys.contains(key.substr(prefix.size()))) {
+      throw ModelFileError("The key '" + key +
+                           "' is not known to this engine and may change what the model computes.");
+    }
+  }
+  if (file.has(prefix + "rope.scaling.type") && file.text(prefix + "rope.scaling.type") != "none") {
+    throw ModelFileError("The key '" + prefix + "rope.scaling.type' is '" +
+                         file.text(prefix + "rope.scaling.type") + "', which is not supported; 'none' is.");
+  }
+  h.layers = whole(file, prefix + "block_count", 1, 1024);
+  h.width = whole(file, prefix + "embedding_length", kGroup, 1 << 16);
+  h.feed_forward = whole(file, prefix + "feed_forward_length", kGroup, 1 << 20);
+  h.heads = whole(file, prefix + "attention.head_count", 1, 1024);
+  h.kv_heads =
+      file.has(prefix + "attention.head_count_kv") ? whole(file, prefix + "attention.head_count_kv", 1, 1024) : h.heads;
+  if (h.heads % h.kv_heads) {
+    throw ModelFileError("The key '" + prefix + "attention.head_count_kv' does not divide " +
+                         std::to_string(h.heads) + " heads.");
+  }
+  if (!file.has(prefix + "attention.key_length") && h.width % h.heads) {
+    throw ModelFileError("The key '" + prefix + "attention.head_count' does not divide the width " +
+                         std::to_string(h.width) + ".");
+  }
+  h.head_dim = file.has(prefix + "attention.key_length") ? whole(file, prefix + "attention.key_length", 1, 1024)
+                                                         : h.width / h.heads;
+  if (file.integer(prefix + "attention.value_length", h.head_dim) != static_cast<uint64_t>(h.head_dim)) {
+    throw ModelFileError("The key '" + prefix + "attention.value_length' differs from the length of the keys.");
+  }
+  h.rotated = file.has(prefix + "rope.dimension_count") ? whole(file, prefix + "rope.dimension_count", 2, 1024)
+                                                        : h.head_dim;
+  if (h.head_dim % kLanes || h.rotated % 2 || h.rotated > h.head_dim) {
+    throw ModelFileError("Heads of " + std::to_string(h.head_dim) + " dimensions, " + std::to_string(h.rotated) +
+                         " of them rotated, are not supported ('" + prefix +
+                         "attention.key_length', 'rope.dimension_count'): multiples of 16 and of 2 are.");
+  }
+  for (const auto& [key, n] : {std::pair{"embedding_length", h.width}, {"feed_forward_length", h.feed_forward},
+                               {"attention.head_count", h.query_width()}}) {
+    if (n % kGroup) {
+      throw ModelFileError("The key '" + prefix + key + "' gives rows of " + std::to_string(n) +
+                           "; multiples of 32 are supported.");
+    }
+  }
+  h.context = static_cast<int64_t>(file.integer(prefix + "context_length"));
+  if (h.context < 1 || h.context > (int64_t{1} << 24)) {
+    throw ModelFileError("The key '" + prefix + "context_length' is " + std::to_string(h.context) + ".");
+  }
+  h.epsilon = static_cast<float>(file.real(prefix + "attention.layer_norm_rms_epsilon"));
+  h.rope_base = file.real(prefix + "rope.freq_base", 10000.0);
+  if (!(h.epsilon > 0 && h.epsilon < 1) || !(h.rope_base > 1) || !std::isfinite(h.rope_base)) {
+    throw ModelFileError("The keys '" + prefix + "attention.layer_norm_rms_epsilon' and '" + prefix +
+                         "rope.freq_base' have impossible values.");
+  }
+  return h;
+}
+
+// Takes tensors out of the file by name and shape; what nobody took is refused at the end.
+class Loader {
+ public:
+  Loader(const Gguf& file, Model& model, bool as_float) : file_(file), model_(model), as_float_(as_float) {}
+
+  const Tensor* optional(const std::string& name) {
+    const Tensor* tensor = file_.find(name);
+    if (tensor) taken_.insert(name);
+    return tensor;
+  }
+
+  const Tensor& take(const std::string& name, const std::vector<uint64_t>& shape) {
+    const Tensor* tensor = optional(name);
+    if (!tensor) throw ModelFileError("The file lacks the tensor '" + name + "'.");
+    if (tensor->shape != shape) {
+      throw ModelFileError("Tensor '" + name + "' has the shape " + shape_text(tensor->shape) +
+                           " where the file's keys ask for " + shape_text(shape) + ".");
+    }
+    return *tensor;
+  }
+
+  void vector(const std::string& name, int n, Buffer<float>& out) {
+    const Tensor& tensor = take(name, {static_cast<uint64_t>(n)});
+    if (tensor.type != TensorType::F32) {
+      throw ModelFileError("Tensor '" + name + "' is of type " + type_name(tensor.type) +
+                           "; a vector has to be F32.");
+    }
+    out = Buffer<float>(n);
+    std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
+    model_.file_bytes += tensor.bytes.size();
+  }
+
+  void matrix(const std::string& name, int inputs, int outputs, Matrix& out) {
+    const Tensor& tensor = take(name, {static_cast<uint64_t>(inputs), static_cast<uint64_t>(outputs)});
+    jobs_.push_back([&tensor, &out, this] { out = Matrix(tensor, as_float_); });
+    matrices_.push_back(&out);
+    model_.file_bytes += tensor.bytes.size();
+  }
+
+  void finish(int threads) {
+    for (const Tensor& tensor : file_.tensors()) {
+      if (!taken_.contains(tensor.name)) {
+        throw ModelFileError("Tensor '" + tensor.name +
+                             "' is not part of a model this engine computes; the file is of another kind.");
+      }
+    }
+    std::atomic<size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex guard;
+    auto work = [&] {
+      for (size_t i = next++; i < jobs_.size(); i = next++) {
+        try {
+          jobs_[i]();
+        } catch (...) {
+          const std::lock_guard lock(guard);
+          if (!failure) failure = std::current_exception();
+        }
+      }
+    };
+    std::vector<std::thread> helpers;
+    for (int t = 1; t < threads; ++t) helpers.emplace_back(work);
+    work();
+    for (std::thread& thread : helpers) thread.join();
+    if (failure) std::rethrow_exception(failure);
+    for (const Matrix* matrix : matrices_) {
+      model_.weight_bytes += matrix->bytes();
+      ++model_.repacked[type_name(matrix->source) + " → " + layout_name(matrix->layout)];
+    }
+  }
+
+ private:
+  const Gguf& file_;
+  Model& model_;
+  bool as_float_;
+  std::set<std::string> taken_;
+  std::vector<std::function<void()>> jobs_;
+  std::vector<const Matrix*> matrices_;
+};
+
+}  // namespace
+
+Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperparameters(file)) {
+  Loader loader(file, *this, as_float);
+  const Tensor* tokens = file.find("token_embd.weight");
+  if (!tokens || tokens->shape.size() != 2 || tokens->shape[1] > (1u << 24)) {
+    throw ModelFileError("The file lacks the tensor 'token_embd.weight', or it is not a matrix.");
+  }
+  hyper.vocab = static_cast<int>(tokens->shape[1]);
+  const std::string vocab_key = hyper.architecture + ".vocab_size";
+  if (file.integer(vocab_key, hyper.vocab) != static_cast<uint64_t>(hyper.vocab)) {
+    throw ModelFileError("The key '" + vocab_key + "' differs from the " + std::to_string(hyper.vocab) +
+                         " rows of tensor 'token_embd.weight'.");
+  }
+  loader.matrix("token_embd.weight", hyper.width, hyper.vocab, embedding);
+  if (file.find("output.weight")) {
+    // An embedding that is not also the output layer is looked up, not streamed.
+    file_bytes -= tokens->bytes.size();
+    loader.matrix("output.weight", hyper.width, hyper.vocab, output);
+  }
+  loader.vector("output_norm.weight", hyper.width, output_norm);
+  layers.resize(hyper.layers);
+  for (int i = 0; i < hyper.layers; ++i) {
+    const std::string prefix = "blk." + std::to_string(i) + ".";
+    Layer& layer = layers[i];
+    loader.vector(prefix + "attn_norm.weight", hyper.width, layer.attention_norm);
+    loader.matrix(prefix + "attn_q.weight", hyper.width, hyper.query_width(), layer.query);
+    loader.matrix(prefix + "attn_k.weight", hyper.width, hyper.kv_width(), layer.key);
+    loader.matrix(prefix + "attn_v.weight", hyper.width, hyper.kv_width(), layer.value);
+    loader.matrix(prefix + "attn_output.weight", hyper.query_width(), hyper.width, layer.attention_output);
+    loader.vector(prefix + "ffn_norm.weight", hyper.width, layer.feed_forward_norm);
+    loader.matrix(prefix + "ffn_gate.weight", hyper.width, hyper.feed_forward, layer.gate);
+    loader.matrix(prefix + "ffn_up.weight", hyper.width, hyper.feed_forward, layer.up);
+    loader.matrix(prefix + "ffn_down.weight", hyper.feed_forward, hyper.width, layer.down);
+  }
+  const int pairs = hyper.rotated / 2;
+  for (int i = 0; i < pairs; ++i) rope_rates.push_back(std::pow(hyper.rope_base, -2.0 * i / hyper.rotated));
+  if (file.find("rope_freqs.weight")) {
+    Buffer<float> factors;
+    loader.vector("rope_freqs.weight", pairs, factors);
+    for (int i = 0; i < pairs; ++i) {
+      if (!(factors[i] > 0)) throw ModelFileError("Tensor 'rope_freqs.weight' has a factor that is not positive.");
+      rope_rates[i] /= factors[i];
+    }
+  }
+  loader.finish(threads);
+}
+
+void Model::embed(int token, float* out) const {
+  for (int i = 0; i < hyper.width; ++i) out[i] = embedding.weight(token, i);
+}
+
+}  // namespace outrider

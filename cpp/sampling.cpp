@@ -1,0 +1,603 @@
+#include "sampling.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cfloat>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+
+#include "error.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace outrider {
+namespace {
+
+constexpr float INFINITE = std::numeric_limits<float>::infinity();
+constexpr float MINUS_INFINITY = -INFINITE;
+constexpr double LN2 = 0x1.62e42fefa39efp-1;
+// ln 2 in two parts, the first short enough that its product with an exponent is exact.
+constexpr double LN2_HIGH = 0x1.62e42feep-1;
+constexpr double LN2_LOW = 0x1.a39ef35793c76p-33;
+
+// The natural logarithm of a positive normal number. x = m 2^k with m within a factor of the root
+// of 2 around 1, and log m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.172, by its series.
+double logarithm(double x) {
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  constexpr std::uint64_t root_half = 0x3fe6a09e667f3bcd;
+  const auto k = static_cast<std::int64_t>(bits - root_half) >> 52;
+  const double m = std::bit_cast<double>(bits - (static_cast<std::uint64_t>(k) << 52));
+  const double s = (m - 1.0) / (m + 1.0);
+  const double z = s * s;
+  double sum = 1.0 / 21.0;
+  for (double odd = 19.0; odd > 1.0; odd -= 2.0) sum = sum * z + 1.0 / odd;
+  const auto exponent = static_cast<double>(k);
+  return exponent * LN2_HIGH + (2.0 * s + (2.0 * s * (z * sum) + exponent * LN2_LOW));
+}
+
+// ---------------------------------------------------------------- noise
+
+// The finaliser of splitmix64.
+std::uint64_t mix64(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+  return z ^ (z >> 31);
+}
+
+// The two words that stand for seed, completion index, stream and position.
+struct HashKey {
+  std::uint32_t first, second;
+
+  HashKey(const NoiseKey& key, std::int64_t position) {
+    std::uint64_t state = key.seed;
+    for (std::uint64_t value :
+         {key.index, std::uint64_t{key.stream}, static_cast<std::uint64_t>(position)}) {
+      state = mix64(state + 0x9e3779b97f4a7c15U) ^ value;
+    }
+    state = mix64(state + 0x9e3779b97f4a7c15U);
+    first = static_cast<std::uint32_t>(state);
+    second = static_cast<std::uint32_t>(state >> 32);
+  }
+};
+
+// v = (h + 1/2) / 2^32 and 1 - v are exact, so log(1 - v) is as good as log1p(-v).
+double gumbel(std::uint32_t h) {
+  const double v = (h + 0.5) * 0x1p-32;
+  return -logarithm(-logarithm(1.0 - v));
+}
+
+// ---------------------------------------------------------------- loops over the vocabulary
+
+constexpr int LANES = 16;
+// A group is one lane of a block: the tokens block * BLOCK + lane + LANES * i. Its maximum stands
+// for all of them, and lanes never have to be folded.
+constexpr int BLOCK = 256;
+
+// One set for each instruction set; all give the same bytes. See sampling_kernels.inc.
+struct Kernels {
+  const char* name;
+  void (*hash_lanes)(const std::int32_t* tokens, HashKey key, std::uint32_t* hashed);
+  bool (*group_maxima)(const float* row, int n, float* maxima, float* peak);
+  double (*weigh)(const float* row, int n, double peak, double inverse_temperature, double limit,
+                  double* weights);
+  void (*noise_bounds)(const float* logits, const std::int32_t* ids, int n, HashKey key,
+                       float temperature, float* maxima);
+  void (*add_mask)(const float* logits, int n, const std::uint32_t* mask, float* out);
+  std::size_t (*between)(const float* row, int n, const float* maxima, float low, float high,
+                         std::int32_t* found);
+};
+
+#define INLINE inline __attribute__((always_inline))
+#define KERNELS(NAME) {NAME, hash_lanes, group_maxima, weigh, noise_bounds, add_mask, between}
+
+namespace portable {
+#define VECTOR_BYTES 16
+#include "sampling_kernels.inc"
+#undef VECTOR_BYTES
+constexpr Kernels kernels = KERNELS("portable");
+}  // namespace portable
+
+#if defined(__x86_64__)
+#pragma GCC push_options
+#pragma GCC target("avx2")
+namespace avx2 {
+#define VECTOR_BYTES 32
+#include "sampling_kernels.inc"
+#undef VECTOR_BYTES
+constexpr Kernels kernels = KERNELS("avx2");
+}  // namespace avx2
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f")
+namespace avx512 {
+#define VECTOR_BYTES 64
+#include "sampling_kernels.inc"
+#undef VECTOR_BYTES
+constexpr Kernels kernels = KERNELS("avx512");
+}  // namespace avx512
+#pragma GCC pop_options
+#endif
+
+#undef INLINE
+#undef KERNELS
+
+// What this machine can run, the fastest first.
+std::vector<const Kernels*> available_kernels() {
+  std::vector<const Kernels*> sets;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) sets.push_back(&avx512::kernels);
+  if (__builtin_cpu_supports("avx2")) sets.push_back(&avx2::kernels);
+#endif
+  sets.push_back(&portable::kernels);
+  return sets;
+}
+
+std::atomic<const Kernels*> chosen_kernels = available_kernels().front();
+
+const Kernels& kernels() { return *chosen_kernels.load(std::memory_order_relaxed); }
+
+int blocks(int n) { return (n + BLOCK - 1) / BLOCK; }
+
+// ---------------------------------------------------------------- rows and candidates
+
+struct Candidate {
+  float logit;
+  std::int32_t id;
+  double weight;
+};
+
+// Likelier first; ties go to the lower id.
+bool before(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+// Memory that is used again from one choice to the next; nothing in it outlives a call.
+struct Scratch {
+  std::vector<float> patched, maxima, parts, logits;
+  std::vector<double> weights;
+  std::vector<std::int32_t> ids, found;
+  std::vector<Candidate> candidates, band;
+};
+thread_local Scratch scratch;
+
+// A row of logits with the maxima of its groups.
+class Row {
+ public:
+  Row(const float* logits, int n) : logits_(logits), n_(n), groups_(blocks(n) * LANES) {
+    scratch.maxima.resize(groups_);
+    if (!kernels().group_maxima(logits, n, scratch.maxima.data(), &peak_)) {
+      throw SamplingError(
+          "The logits hold NaN or infinity, so no token can be chosen; the model file or the "
+          "penalties and biases of the request are at fault.");
+    }
+    if (peak_ == MINUS_INFINITY) {
+      throw SamplingError(
+          "No token is left to choose from; loosen the constraint or the bias that excludes them.");
+    }
+  }
+
+  float peak() const { return peak_; }
+  int size() const { return n_; }
+  const float* data() const { return logits_; }
+  float operator[](int token) const { return logits_[token]; }
+
+  // The tokens with low <= logit < high, ascending; valid until the next call.
+  std::span<const std::int32_t> between(float low, float high) const {
+    scratch.found.resize(static_cast<std::size_t>(n_) + LANES);
+    std::int32_t* found = scratch.found.data();
+    return {found, kernels().between(logits_, n_, scratch.maxima.data(), low, high, found)};
+  }
+
+  int argmax() const { return between(peak_, INFINITE).front(); }
+
+  // A limit that at least k tokens reach, and not many more: the k-th largest of some maxima over
+  // disjoint parts of the row, the groups or, while there are plenty, pairs of them and so on.
+  float limit_for(std::int64_t k) const {
+    if (k > groups_) return MINUS_INFINITY;
+    auto& parts = scratch.parts;
+    parts = scratch.maxima;
+    while (static_cast<std::int64_t>(parts.size()) >= 8 * k) {
+      const std::size_t half = parts.size() / 2;
+      const std::size_t rest = parts.size() - half;
+      for (std::size_t i = 0; i < half; ++i) parts[i] = std::max(parts[i], parts[rest + i]);
+      parts.resize(rest);
+    }
+    std::nth_element(parts.begin(), parts.begin() + (k - 1), parts.end(), std::greater<>());
+    return parts[k - 1];
+  }
+
+  void collect(float low, float high, std::vector<Candidate>& into) const {
+    for (const std::int32_t token : between(low, high)) {
+      into.push_back({logits_[token], token, 0.0});
+    }
+  }
+
+  // The k likeliest tokens of those that reach `limit`, in no order.
+  void collect_top(std::int64_t k, float limit, std::vector<Candidate>& into) const {
+    collect(std::max(limit, limit_for(k)), INFINITE, into);
+    if (static_cast<std::int64_t>(into.size()) > k) {
+      std::nth_element(into.begin(), into.begin() + k, into.end(), before);
+      into.resize(k);
+    }
+  }
+
+ private:
+  const float* logits_;
+  int n_;
+  int groups_;
+  float peak_;
+};
+
+// Sets the weights of the candidates, e^((logit - peak) / temperature), and returns their sum.
+double weigh(std::vector<Candidate>& candidates, double peak, double inverse_temperature) {
+  const std::size_t n = candidates.size();
+  scratch.logits.resize(n);
+  scratch.weights.resize(n);
+  for (std::size_t i = 0; i < n; ++i) scratch.logits[i] = candidates[i].logit;
+  const double sum = kernels().weigh(scratch.logits.data(), static_cast<int>(n), peak,
+                                     inverse_temperature, -FLT_MAX, scratch.weights.data());
+  for (std::size_t i = 0; i < n; ++i) candidates[i].weight = scratch.weights[i];
+  return sum;
+}
+
+// Drops all but the fewest likeliest candidates whose weights, on top of `sum`, reach `target`.
+// Halves the part in which that happens again and again, so that nothing is sorted.
+void cut_at(std::vector<Candidate>& candidates, double sum, double target) {
+  auto first = candidates.begin();
+  auto last = candidates.end();
+  while (last - first > 1) {
+    const auto middle = first + (last - first) / 2;
+    std::nth_element(first, middle, last, before);
+    double upper = sum;
+    for (auto c = first; c != middle; ++c) upper += c->weight;
+    if (upper >= target) {
+      last = middle;
+    } else {
+      sum = upper;
+      first = middle;
+    }
+  }
+  candidates.erase(last, candidates.end());
+}
+
+// Top-p over all tokens that reach `limit`: bands of falling logits are taken whole until the
+// one that reaches the target, which is cut. Below e^-40 of the likeliest there is hardly a
+// nucleus left to find, so the last band is all the rest.
+void collect_nucleus(const Row& row, double temperature, double inverse_temperature, double top_p,
+                     float limit, std::vector<Candidate>& into) {
+  const double peak = row.peak();
+  const double target =
+      top_p * kernels().weigh(row.data(), row.size(), peak, inverse_temperature, limit, nullptr);
+  auto& band = scratch.band;
+  double sum = 0.0;
+  float high = INFINITE;
+  for (double drop = 4.0; high > limit; drop += 1.0) {
+    const float low =
+        drop > 40.0 ? limit : std::max(limit, static_cast<float>(peak - drop * temperature));
+    band.clear();
+    row.collect(low, high, band);
+    const double more = weigh(band, peak, inverse_temperature);
+    const bool reached = sum + more >= target;
+    if (reached) cut_at(band, sum, target);
+    into.insert(into.end(), band.begin(), band.end());
+    if (reached) return;
+    sum += more;
+    high = low;
+  }
+}
+
+// What stays of a row after min-p, top-k and top-p.
+class Filter {
+ public:
+  Filter(const SamplingSettings& settings, int vocab_size)
+      : temperature_(settings.temperature),
+        // Beyond this a difference of logits is as good as infinite, and 0 stays 0.
+        inverse_temperature_(std::min(1.0 / settings.temperature, 1e300)),
+        top_k_(settings.top_k < vocab_size ? settings.top_k : 0),
+        top_p_(settings.top_p),
+        min_p_(settings.min_p) {}
+
+  bool keeps_all() const { return top_k_ == 0 && top_p_ >= 1.0 && min_p_ <= 0.0; }
+
+  void collect(const Row& row, std::vector<Candidate>& kept) const {
+    kept.clear();
+    const float limit = lowest(row.peak());
+    if (top_k_ > 0) {
+      row.collect_top(top_k_, limit, kept);
+      if (top_p_ < 1.0) {
+        // A fixed order, so that the total does not hang on how the selection shuffled them.
+        std::sort(kept.begin(), kept.end(), before);
+        cut_at(kept, 0.0, top_p_ * weigh(kept, row.peak(), inverse_temperature_));
+      }
+    } else if (top_p_ < 1.0) {
+      collect_nucleus(row, temperature_, inverse_temperature_, top_p_, limit, kept);
+    } else {
+      row.collect(limit, INFINITE, kept);
+    }
+  }
+
+ private:
+  // The least float32 that min-p keeps: p >= min_p * p_max is logit >= peak + T log min_p.
+  float lowest(float peak) const {
+    if (min_p_ < DBL_MIN) return -FLT_MAX;  // a smaller one removes nothing that float64 can tell
+    const double limit = peak + temperature_ * logarithm(min_p_);
+    if (limit <= -FLT_MAX) return -FLT_MAX;
+    const auto rounded = static_cast<float>(limit);
+    return rounded < limit ? std::nextafter(rounded, peak) : rounded;
+  }
+
+  double temperature_, inverse_temperature_;
+  std::int64_t top_k_;
+  double top_p_, min_p_;
+};
+
+// The token whose (logit - peak) / temperature + gumbel is largest; ties go to the lower id.
+// Bounds come first, and logarithms only where a group's bound can still win: exact, and cheap.
+int argmax_with_noise(const float* logits, const std::int32_t* ids, int n, double peak,
+                      double temperature, HashKey key) {
+  const int groups = blocks(n) * LANES;
+  scratch.maxima.resize(groups);
+  float* bounds = scratch.maxima.data();
+  kernels().noise_bounds(logits, ids, n, key, static_cast<float>(temperature), bounds);
+
+  int best = -1;
+  double best_value = 0.0;
+  const auto visit = [&](int group) {
+    const int start = group / LANES * BLOCK + group % LANES;
+    const int count = std::min(BLOCK / LANES, (n - start + LANES - 1) / LANES);
+    std::int32_t tokens[LANES] = {};
+    std::uint32_t hashed[LANES];
+    for (int i = 0; i < count; ++i) {
+      tokens[i] = ids == nullptr ? start + i * LANES : ids[start + i * LANES];
+    }
+    kernels().hash_lanes(tokens, key, hashed);
+    for (int i = 0; i < count; ++i) {
+      const float logit = logits[start + i * LANES];
+      if (logit == MINUS_INFINITY) continue;
+      const double value = (logit - peak) / temperature + gumbel(hashed[i]);
+      if (best < 0 || value > best_value || (value == best_value && tokens[i] < best)) {
+        best = tokens[i];
+        best_value = value;
+      }
+    }
+  };
+
+  visit(static_cast<int>(std::max_element(bounds, bounds + groups) - bounds));
+  // Bounds are float32 and in logits' units. A token that can win lies between value - 23 T and
+  // peak, which limits its rounding error; the last term covers flushed subnormals.
+  const double value = peak + temperature * best_value;
+  const double slack = 1e-6 * (std::abs(peak) + std::abs(value)) + 2e-5 * temperature + 1e-28;
+  for (int group = 0; group < groups; ++group) {
+    if (bounds[group] >= value - slack) visit(group);
+  }
+  return best;
+}
+
+void check_size(int n) {
+  if (n < 1) throw UsageError("A vocabulary needs at least one token.");
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- History
+
+void History::add_prompt(std::int32_t token) {
+  if (states_[token] == 0) seen_.push_back(token);
+  states_[token] |= 1;
+}
+
+void History::push(std::int32_t token) {
+  if (states_[token] == 0) seen_.push_back(token);
+  states_[token] += 2;
+}
+
+void History::pop(std::int32_t token) {
+  states_[token] -= 2;
+  if (states_[token] == 0) seen_.pop_back();
+}
+
+// ---------------------------------------------------------------- Sampler
+
+Sampler::Sampler(SamplingSettings settings, int vocab_size, NoiseKey key,
+                 const std::int32_t* prompt, std::size_t prompt_length)
+    : vocab_size_(vocab_size), key_(key) {
+  check_size(vocab_size);
+  for (const auto& [token, bias] : settings.logit_bias) {
+    if (token < 0 || token >= vocab_size) {
+      throw UsageError("logit_bias names token " + std::to_string(token) +
+                       ", but the vocabulary has " + std::to_string(vocab_size) + " tokens.");
+    }
+    if (std::abs(bias) > FLT_MAX) {
+      throw UsageError("logit_bias of token " + std::to_string(token) +
+                       " has to lie within the range of a 32-bit number.");
+    }
+  }
+  check(prompt, prompt_length);
+  if (settings.repetition_penalty != 1.0 || settings.presence_penalty != 0.0 ||
+      settings.frequency_penalty != 0.0) {
+    history_ = std::make_unique<History>(vocab_size);
+    for (std::size_t i = 0; i < prompt_length; ++i) history_->add_prompt(prompt[i]);
+  }
+  settings_ = std::make_shared<const SamplingSettings>(std::move(settings));
+}
+
+Sampler::Sampler(const Sampler& other, std::uint64_t index, std::uint32_t stream)
+    : settings_(other.settings_),
+      vocab_size_(other.vocab_size_),
+      key_{other.key_.seed, index, stream},
+      history_(other.history_ ? std::make_unique<History>(*other.history_) : nullptr) {}
+
+void Sampler::check(const std::int32_t* tokens, std::size_t count) const {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (tokens[i] < 0 || tokens[i] >= vocab_size_) {
+      throw UsageError("Token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
+                       std::to_string(vocab_size_) + " tokens.");
+    }
+  }
+}
+
+void Sampler::advance(const std::int32_t* tokens, std::size_t count) {
+  check(tokens, count);
+  if (!history_) return;
+  for (std::size_t i = 0; i < count; ++i) history_->push(tokens[i]);
+}
+
+// vLLM's definitions, in this order, in float64 and rounded once.
+void Sampler::penalise(float* row) const {
+  const SamplingSettings& s = *settings_;
+  for (const std::int32_t token : history_->seen()) {
+    double x = row[token];
+    x = x > 0.0 ? x / s.repetition_penalty : x * s.repetition_penalty;
+    const int count = history_->output_count(token);
+    if (count > 0) {
+      x -= s.frequency_penalty * count;
+      x -= s.presence_penalty;
+    }
+    row[token] = static_cast<float>(x);
+  }
+}
+
+// The row after mask, bias and penalties: the row itself where none of them is on.
+const float* Sampler::patched(const float* logits, const std::int32_t* path,
+                              std::size_t path_length, const std::uint32_t* mask) {
+  check(path, path_length);
+  if (mask == nullptr && settings_->logit_bias.empty() && !history_) return logits;
+  scratch.patched.resize(vocab_size_);
+  float* row = scratch.patched.data();
+  if (mask != nullptr) {
+    kernels().add_mask(logits, vocab_size_, mask, row);
+  } else {
+    std::copy(logits, logits + vocab_size_, row);
+  }
+  for (const auto& [token, bias] : settings_->logit_bias) {
+    row[token] = static_cast<float>(row[token] + bias);
+  }
+  if (history_) {
+    for (std::size_t i = 0; i < path_length; ++i) history_->push(path[i]);
+    penalise(row);
+    for (std::size_t i = path_length; i > 0; --i) history_->pop(path[i - 1]);
+  }
+  return row;
+}
+
+int Sampler::choose(const float* logits, std::int64_t position, const std::int32_t* path,
+                    std::size_t path_length, const std::uint32_t* mask) {
+  const Row row(patched(logits, path, path_length, mask), vocab_size_);
+  if (settings_->temperature == 0.0) return row.argmax();
+  const HashKey key(key_, position);
+  const Filter filter(*settings_, vocab_size_);
+  if (filter.keeps_all()) {
+    return argmax_with_noise(row.data(), nullptr, vocab_size_, row.peak(), settings_->temperature,
+                             key);
+  }
+  filter.collect(row, scratch.candidates);
+  scratch.logits.clear();
+  scratch.ids.clear();
+  for (const Candidate& c : scratch.candidates) {
+    scratch.logits.push_back(c.logit);
+    scratch.ids.push_back(c.id);
+  }
+  return argmax_with_noise(scratch.logits.data(), scratch.ids.data(),
+                           static_cast<int>(scratch.ids.size()), row.peak(), settings_->temperature,
+                           key);
+}
+
+void Sampler::processed(const float* logits, const std::int32_t* path, std::size_t path_length,
+                        const std::uint32_t* mask, double* out) {
+  const Row row(patched(logits, path, path_length, mask), vocab_size_);
+  std::fill(out, out + vocab_size_, static_cast<double>(MINUS_INFINITY));
+  if (settings_->temperature == 0.0) {
+    out[row.argmax()] = 0.0;
+    return;
+  }
+  const auto value = [&](float logit) {
+    return (logit - static_cast<double>(row.peak())) / settings_->temperature;
+  };
+  const Filter filter(*settings_, vocab_size_);
+  if (filter.keeps_all()) {
+    for (int token = 0; token < vocab_size_; ++token) out[token] = value(row[token]);
+    return;
+  }
+  filter.collect(row, scratch.candidates);
+  for (const Candidate& c : scratch.candidates) out[c.id] = value(c.logit);
+}
+
+void Sampler::noise(std::int64_t position, const std::int32_t* tokens, std::size_t count,
+                    double* out) const {
+  check(tokens, count);
+  const HashKey key(key_, position);
+  for (std::size_t start = 0; start < count; start += LANES) {
+    const std::size_t lanes = std::min<std::size_t>(LANES, count - start);
+    std::int32_t padded[LANES] = {};
+    std::uint32_t hashed[LANES];
+    std::copy(tokens + start, tokens + start + lanes, padded);
+    kernels().hash_lanes(padded, key, hashed);
+    for (std::size_t i = 0; i < lanes; ++i) out[start + i] = gumbel(hashed[i]);
+  }
+}
+
+// ---------------------------------------------------------------- log-probabilities
+
+namespace {
+
+double log_total(const Row& row) {
+  return logarithm(kernels().weigh(row.data(), row.size(), row.peak(), 1.0, -FLT_MAX, nullptr));
+}
+
+}  // namespace
+
+double logprob(const float* logits, int n, int token) {
+  check_size(n);
+  if (token < 0 || token >= n) {
+    throw UsageError("Token " + std::to_string(token) + " is outside the vocabulary of " +
+                     std::to_string(n) + " tokens.");
+  }
+  const Row row(logits, n);
+  return (static_cast<double>(row[token]) - row.peak()) - log_total(row);
+}
+
+void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs) {
+  check_size(n);
+  if (k < 0 || k > n) {
+    throw UsageError("The " + std::to_string(k) + " likeliest tokens were asked for, of " +
+                     std::to_string(n) + ".");
+  }
+  if (k == 0) return;
+  const Row row(logits, n);
+  const double total = log_total(row);
+  auto& best = scratch.candidates;
+  best.clear();
+  row.collect_top(k, MINUS_INFINITY, best);
+  std::sort(best.begin(), best.end(), before);
+  for (int i = 0; i < k; ++i) {
+    ids[i] = best[i].id;
+    logprobs[i] = (static_cast<double>(best[i].logit) - row.peak()) - total;
+  }
+}
+
+// ---------------------------------------------------------------- instruction sets
+
+std::vector<std::string> sampling_kernels() {
+  std::vector<std::string> names;
+  for (const Kernels* set : available_kernels()) names.emplace_back(set->name);
+  return names;
+}
+
+void use_sampling_kernels(const std::string& name) {
+  for (const Kernels* set : available_kernels()) {
+    if (set->name == name) {
+      chosen_kernels = set;
+      return;
+    }
+  }
+  throw UsageError("This machine has no sampling kernels named '" + name + "'.");
+}
+
+}  // namespace outrider

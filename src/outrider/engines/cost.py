@@ -1,0 +1,147 @@
+"""What a pass costs on this machine: a few measured points, and a model between them.
+
+A pass over M rows costs what its weights cost at M rows, plus what each sequence's attention costs
+at its context. Both are measured when a model is loaded, in a fraction of a second, and kept for
+the same file, machine, threads and kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROWS = (1, 2, 4, 5, 8, 16, 32)
+SHORT = 16
+"""A context so short that its attention costs next to nothing."""
+LONG = 2048
+REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CostCurve:
+    """The cost of a pass in milliseconds.
+
+    Attributes:
+        rows: numbers of rows that were measured, ascending.
+        base_ms: a pass over these many rows at a short context.
+        first_row_ms: what 1,000 tokens of context add for the first row of a sequence.
+        other_row_ms: what they add for each further row, which reads the same cache.
+        layer_share: how much of a pass one layer is; the rest is the output layer and overhead.
+        sampling_ms: choosing one token.
+    """
+
+    rows: tuple[int, ...]
+    base_ms: tuple[float, ...]
+    first_row_ms: float
+    other_row_ms: float
+    layer_share: float
+    layers: int
+    sampling_ms: float
+
+    def base(self, rows: int) -> float:
+        """A pass over this many rows at a short context: linear between measured points."""
+        if rows <= 0:
+            return 0.0
+        last = len(self.rows) - 1
+        if last == 0:
+            return self.base_ms[0]
+        right = min(max(bisect_right(self.rows, rows), 1), last)
+        left = right - 1
+        slope = (self.base_ms[right] - self.base_ms[left]) / (self.rows[right] - self.rows[left])
+        return self.base_ms[left] + slope * (rows - self.rows[left])
+
+    def ms(self, rows: Sequence[tuple[int, int]], layers: int | None = None) -> float:
+        """Predicted milliseconds of a pass; see `Cost.ms`."""
+        total = sum(count for _, count in rows)
+        depth = 1.0 if layers is None else layers / self.layers
+        outside = 1.0 - self.layer_share * self.layers
+        base = self.base(total) * (outside + (1.0 - outside) * depth)
+        attention = sum(
+            context / 1000 * (self.first_row_ms + self.other_row_ms * (count - 1))
+            for context, count in rows
+            if count
+        )
+        return base + attention * depth + self.sampling_ms * len(rows)
+
+
+def measure(
+    run: Callable[[int, int, int | None], object],
+    *,
+    layers: int,
+    context: int,
+    max_rows: int,
+    sample: Callable[[], object],
+) -> CostCurve:
+    """Measure the curve.
+
+    Args:
+        run: makes a pass over (rows, context, layers or None for all).
+        layers: the model's layers.
+        context: the longest context there is room for.
+        max_rows: rows in one pass at most.
+        sample: chooses one token.
+    """
+    short = min(SHORT, context // 4)
+    points = tuple(m for m in ROWS if m <= min(max_rows, context - short)) or (1,)
+    widest = min(8, points[-1])
+    long = max(min(LONG, context - widest), short)
+    run(1, short, None)
+    base = [_timed(lambda m=m: run(m, short, None)) for m in points]  # type: ignore[misc]
+    # More rows never cost less; what says so is noise.
+    for i in range(1, len(base)):
+        base[i] = max(base[i], base[i - 1])
+    shallow = _timed(lambda: run(1, short, 1))
+    layer_share = max(base[0] - shallow, 0.0) / max(layers - 1, 1) / base[0]
+    run(1, long, None)
+    span = max(long - short, 1) / 1000
+    one = max(_timed(lambda: run(1, long, None)) - base[0], 0.0) / span
+    several = max(_timed(lambda: run(widest, long, None)) - base[points.index(widest)], 0.0) / span
+    return CostCurve(
+        rows=points,
+        base_ms=tuple(base),
+        first_row_ms=one,
+        other_row_ms=max(several - one, 0.0) / max(widest - 1, 1),
+        layer_share=min(layer_share, 1.0 / layers),
+        layers=layers,
+        sampling_ms=_timed(sample),
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Milliseconds, the median of some repeats."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def load(path: Path) -> CostCurve | None:
+    """The curve kept at `path`; None where there is none that can be read."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        values.update(rows=tuple(values["rows"]), base_ms=tuple(values["base_ms"]))
+        return CostCurve(**values)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def save(curve: CostCurve, path: Path) -> None:
+    """Keep the curve; a folder that cannot be written means measuring again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "w") as file:
+            json.dump(asdict(curve), file)
+        Path(name).replace(path)
+    except OSError:
+        return
