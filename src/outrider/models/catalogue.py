@@ -221,7 +221,7 @@ def _hub_entry(reference: str) -> Entry:
     revision = match["revision"] or "main"
     hub_file = HubFile(repo=f"{owner}/{repo}", file=str(file), revision=revision)
     return Entry(
-        name=hub_file.label if match["revision"] else hub_file.label.removesuffix("@main"),
+        name=hub_file.label.removesuffix("@main"),
         title=file.name,
         licence="",
         file=file.name,

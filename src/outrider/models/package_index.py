@@ -58,6 +58,9 @@ def wheel(
         except SourceError as error:
             failures.append(str(error))
             continue
+        except ValueError as error:  # of urllib, for an address or a link that is none
+            failures.append(f"{transfer.shown(index)}: {error}")
+            continue
         matching = [link for link in links if _is_wheel_of(link, wanted)]
         if not matching:
             failures.append(f"{transfer.shown(index)} has no wheel of version {wanted.version}")

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from outrider import __version__
 from outrider.errors import DownloadError
@@ -30,7 +29,6 @@ ATTEMPTS = 4
 FIRST_PAUSE_S = 0.5
 """Wait before the second attempt; it doubles with each further one."""
 
-_CHUNK = 1 << 18
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -167,8 +165,7 @@ def digest(path: Path) -> str:
 
 def shown(url: str) -> str:
     """A URL without what may be secret in it: user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return re.sub(r"//[^/]*@", "//", url).partition("?")[0]
 
 
 def _persist(url: str, attempt: Callable[[], T], reached: Callable[[], int]) -> T:
@@ -210,7 +207,7 @@ def _fetch_once(
     headers = dict(remote.headers)
     if offset:
         headers["Range"] = f"bytes={offset}-"
-        if trail.get("url") == remote.url and trail.get("etag"):
+        if trail.get("url") == shown(remote.url) and trail.get("etag"):
             headers["If-Range"] = trail["etag"]
     with client.stream("GET", remote.url, headers=headers) as response:
         if offset and response.status_code == 416:
@@ -236,7 +233,8 @@ def _fetch_once(
             if not offset:  # after the file is empty: its old bytes must not get a new trail
                 _write_trail(part, remote, response, expected)
             report(done, total)
-            for chunk in response.iter_raw(_CHUNK):
+            # As they come: what is gathered to even pieces is lost when the connection breaks.
+            for chunk in response.iter_raw():
                 store.write_all(file, chunk)
                 state.update(chunk)
                 done += len(chunk)
@@ -322,7 +320,7 @@ def _write_trail(
 ) -> None:
     etag = response.headers.get("ETag", "")
     values = {
-        "url": remote.url if "@" not in urlsplit(remote.url).netloc else shown(remote.url),
+        "url": shown(remote.url),
         "etag": None if etag.startswith("W/") else etag or None,
         "sha256": expected,
     }
@@ -332,14 +330,14 @@ def _write_trail(
 def _may_go_on(remote: Remote, trail: Mapping[str, Any]) -> bool:
     if remote.sha256 is not None:
         return trail.get("sha256") == remote.sha256  # from wherever: the hash decides
-    return trail.get("url") == remote.url and bool(trail.get("etag") or trail.get("sha256"))
+    return trail.get("url") == shown(remote.url) and bool(trail.get("etag") or trail.get("sha256"))
 
 
 def _has_changed(
     remote: Remote, response: httpx.Response, trail: Mapping[str, Any], expected: str | None
 ) -> bool:
     etag = response.headers.get("ETag")
-    same_place = trail.get("url") == remote.url
+    same_place = trail.get("url") == shown(remote.url)
     return trail.get("sha256") != expected or (
         same_place and None not in (etag, trail.get("etag")) and etag != trail["etag"]
     )
