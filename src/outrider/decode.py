@@ -22,7 +22,7 @@ from outrider.errors import SamplingError
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
 from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
-from outrider.verify import Masks, Verifier
+from outrider.verify import Mask, Verifier
 
 PREFILL_CHUNK = 256
 """Prompt rows in one pass beside decoding ones: a longer chunk delays the others' next token."""
@@ -218,7 +218,7 @@ class Loop:
         trees: dict[int, Tree] = {}
         drafting = [run for run in decoding if run.drafts and run.left > 1]
         # Whole batches: runs that share drafter and controller are drafted together.
-        keyed = sorted(drafting, key=lambda run: self._group(run))
+        keyed = sorted(drafting, key=self._group)
         for _, group in groupby(keyed, key=self._group):
             runs = list(group)
             drafter, controller, _ = self._parts(runs[0].job)
@@ -227,6 +227,7 @@ class Loop:
                 # The pass also says the token after the draft, so the draft may be one shorter
                 # than what is left to say.
                 run.entry.max_nodes = max(budget // len(runs), 0)
+                run.entry.max_depth = run.left - 1
             try:
                 controller.limit(batch, budget)
                 proposed = drafter.draft(batch)
@@ -350,14 +351,14 @@ class Loop:
                 len(run.entry.tokens),
                 planned.tree,
                 run.entry.sampler,
-                self._masks(planned),
+                mask=self._mask(planned),
             )
         except SamplingError as error:
             # Its own fault alone: the other completions go on.
             self._finish(run, "error", error=str(error))
             return None
 
-    def _masks(self, planned: Planned) -> Masks | None:
+    def _mask(self, planned: Planned) -> Mask | None:
         run, constraint = planned.run, planned.run.job.constraint
         if constraint is None:
             return None
@@ -386,7 +387,11 @@ class Loop:
             return tuple(TokenLogprob(t, float(p)) for t, p in zip(ids, chosen, strict=True))
         tops, values = outcome.top(rows, min(count, self.engine.vocab_size))
         return tuple(
-            TokenLogprob(token, float(chosen[i]), tuple(zip(tops[i].tolist(), values[i].tolist())))
+            TokenLogprob(
+                token,
+                float(chosen[i]),
+                tuple(zip(tops[i].tolist(), values[i].tolist(), strict=True)),
+            )
             for i, token in enumerate(ids)
         )
 
