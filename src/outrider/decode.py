@@ -18,7 +18,7 @@ from outrider import registry
 from outrider.control.base import Controller
 from outrider.drafters.base import Drafter, Observation
 from outrider.engines.base import HISTORY, Pass, Rows, TargetModel
-from outrider.errors import SamplingError
+from outrider.errors import SamplingError, UsageError
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
 from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
@@ -87,6 +87,9 @@ class Loop:
         max_streams: completions that run at once at most.
         defaults: the speculation that jobs get which ask for none in particular.
         prefill_chunk: prompt rows in one pass at most.
+
+    Raises:
+        UsageError: max_streams does not fit the engine's passes.
     """
 
     def __init__(
@@ -97,6 +100,11 @@ class Loop:
         defaults: Defaults | None = None,
         prefill_chunk: int = PREFILL_CHUNK,
     ) -> None:
+        if not 1 <= max_streams <= engine.capabilities.max_rows:
+            raise UsageError(
+                f"max_streams has to lie between 1 and the {engine.capabilities.max_rows} rows of "
+                f"a pass, not {max_streams}."
+            )
         self.engine = engine
         self.scheduler = Scheduler(engine, max_streams)
         self.defaults = defaults or Defaults()
