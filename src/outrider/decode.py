@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ PREFILL_CHUNK = 256
 """Prompt rows in one pass beside decoding ones: a longer chunk delays the others' next token."""
 
 STEPS_KEPT = 1024
+
+Load = Callable[[registry.Group, str], Any]
 STEP_FIELDS = tuple(f.name for f in fields(Step))
 
 
@@ -87,6 +90,7 @@ class Loop:
         max_streams: completions that run at once at most.
         defaults: the speculation that jobs get which ask for none in particular.
         prefill_chunk: prompt rows in one pass at most.
+        load: finds a plug-in by its group and name.
 
     Raises:
         UsageError: max_streams does not fit the engine's passes.
@@ -99,6 +103,7 @@ class Loop:
         max_streams: int = 16,
         defaults: Defaults | None = None,
         prefill_chunk: int = PREFILL_CHUNK,
+        load: Load = registry.load,
     ) -> None:
         if not 1 <= max_streams <= engine.capabilities.max_rows:
             raise UsageError(
@@ -111,6 +116,7 @@ class Loop:
         self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
         self.totals = Step()
         self._prefill_chunk = prefill_chunk
+        self._load = load
         self._drafters: dict[str, Drafter] = {}
         self._controllers: dict[tuple[str, int | None], Controller] = {}
         self._verifiers: dict[str, Verifier] = {}
@@ -193,16 +199,16 @@ class Loop:
         wish = job.speculation
         name = wish.drafter or self.defaults.drafter
         if name not in self._drafters:
-            self._drafters[name] = registry.load("drafters", name)(self.engine)
+            self._drafters[name] = self._load("drafters", name)(self.engine)
         count = wish.num_draft_tokens
         key = (
             wish.controller or self.defaults.controller,
             self.defaults.num_draft_tokens if count is None else count,
         )
         if key not in self._controllers:
-            self._controllers[key] = registry.load("controllers", key[0])(self.engine.cost, key[1])
+            self._controllers[key] = self._load("controllers", key[0])(self.engine.cost, key[1])
         if wish.verification not in self._verifiers:
-            self._verifiers[wish.verification] = registry.load("verifiers", wish.verification)()
+            self._verifiers[wish.verification] = self._load("verifiers", wish.verification)()
         return self._drafters[name], self._controllers[key], self._verifiers[wish.verification]
 
     def _begin(self, run: Run) -> None:

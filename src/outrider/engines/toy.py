@@ -208,10 +208,14 @@ class ToyEngine(TargetModel):
         self, common: Sequence[int], length: int, capacity: int, share: bool, parent: int
     ) -> ToySequence:
         """A sequence that begins with the blocks `common`, all blocks it may need set aside."""
-        if not max(length, 1) <= capacity <= self.context:
+        if capacity < max(length, 1):
             raise UsageError(
-                f"A capacity of {capacity} does not lie between the {length} tokens of history "
-                f"and the context of {self.context}."
+                f"A capacity of {capacity} holds less than {length} tokens of history."
+            )
+        if capacity > self.context:
+            raise CapacityError(
+                f"A sequence of {capacity} tokens does not fit the context of {self.context}.",
+                never=True,
             )
         needed = -(-capacity // self.block_size)
         if needed > len(self._blocks):
