@@ -9,7 +9,7 @@ import numpy as np
 
 from outrider import registry
 from outrider.decode import Loop
-from outrider.drafters.base import Drafter, DraftEntry
+from outrider.drafters.base import DraftEntry, Drafter
 from outrider.engines.toy import ToyEngine
 from outrider.scheduler import Job
 from outrider.tree import EMPTY, ROOT, Tree
