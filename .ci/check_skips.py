@@ -2,9 +2,9 @@
 
     python .ci/check_skips.py REPORT.xml…
 
-A line of `.ci/allowed-skips.txt` is `pattern | reason`: the pattern is matched as in a shell against
-`file::test` (parameters included), the reason is what the test says when it skips. Tests that are
-expected to fail count as skipped too.
+A line of `.ci/allowed-skips.txt` is `pattern | reason`: the pattern is matched as in a shell
+against `file::test` (parameters included), the reason has to stand in what the test says when it
+skips. Tests that are expected to fail count as skipped too.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def skipped(report: Path) -> list[tuple[str, str]]:
     """The pairs (`file::test`, reason) of a JUnit report of the family xunit1."""
     found = []
     for case in ElementTree.parse(report).iter("testcase"):
-        for mark in case.iter("skipped"):
-            found.append((f"{case.get('file')}::{case.get('name')}", mark.get("message", "")))
+        test = f"{case.get('file')}::{case.get('name')}"
+        found += [(test, mark.get("message", "")) for mark in case.iter("skipped")]
     return found
 
 

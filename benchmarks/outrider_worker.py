@@ -11,49 +11,43 @@ import argparse
 import json
 import sys
 import time
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from outrider.engines.base import HISTORY, Rows
+from outrider.engines.base import CachedSequence
 from outrider.engines.native import NativeEngine
-from outrider.sampling import Sampler
-from outrider.types import Sampling
+from outrider.lab.environment import versions
+from outrider.llm import LLM, load
+from outrider.types import Request, Speculation
 
 
-class Plain:
-    """The engine driven by hand."""
+class ForgetfulEngine(NativeEngine):
+    """Takes nothing from the prefix cache, so that every prompt is computed whole."""
 
-    def __init__(self, path: str, *, threads: int, context: int) -> None:
-        self.engine = NativeEngine(path, threads=threads, context=context)
+    def open(self, tokens: Sequence[int], capacity: int, *, share: bool = False) -> CachedSequence:
+        """A sequence that shares nothing; see `TargetModel.open`."""
+        return super().open(tokens, capacity, share=share)
 
-    def generate(self, tokens: list[int], max_tokens: int) -> dict[str, Any]:
-        """Greedy tokens and the seconds they took."""
-        self.engine.clear_cache()
-        start = time.perf_counter()
-        sequence = self.engine.open([], len(tokens) + max_tokens)
-        sampler = Sampler(Sampling(), vocab_size=self.engine.vocab_size, seed=0)
-        chosen: list[int] = []
-        feed = tokens
-        while len(chosen) < max_tokens:
-            n = len(feed)
-            outcome = self.engine.forward(
-                Rows(
-                    sequence=np.full(n, sequence.id, np.int32),
-                    token=np.array(feed, np.int32),
-                    parent=np.arange(HISTORY, n + HISTORY, dtype=np.int32),
-                    commit=np.ones(n, np.bool_),
-                    want_logits=np.arange(n) == n - 1,
-                )
-            )
-            chosen += outcome.choose([n - 1], [sampler], [len(tokens) + len(chosen)])
-            if len(chosen) == 1:
-                first = time.perf_counter()
-            feed = chosen[-1:]
-        end = time.perf_counter()
-        self.engine.close(sequence)
-        return {"tokens": chosen, "prefill": first - start, "decode": end - first}
+
+def generate(llm: LLM, tokens: Sequence[int], max_tokens: int) -> dict[str, Any]:
+    """Greedy tokens and the seconds they took, as the caller of `LLM.stream` sees them."""
+    request = Request(
+        tokens=tuple(tokens),
+        max_tokens=max_tokens,
+        ignore_eos=True,
+        speculation=Speculation(enabled=False),
+    )
+    chosen: list[int] = []
+    start = first = time.perf_counter()
+    for event in llm.stream(request):
+        if event.tokens and not chosen:
+            first = time.perf_counter()
+        chosen += event.tokens
+        if event.error:
+            raise SystemExit(event.error)
+    return {"tokens": chosen, "prefill": first - start, "decode": time.perf_counter() - first}
 
 
 def main() -> None:
@@ -64,24 +58,23 @@ def main() -> None:
     parser.add_argument("--context", type=int, required=True)
     parser.add_argument("--loads", type=int, required=True)
     given = parser.parse_args()
+    settings = {"threads": given.threads, "context": given.context}
     seconds: list[float] = []
     for _ in range(given.loads):
         start = time.perf_counter()
-        model = Plain(given.model, threads=given.threads, context=given.context)
-        seconds.append(time.perf_counter() - start)
-    report = {
-        "load": seconds,
-        "versions": {},
-        "settings": {
-            "threads": given.threads,
-            "context": given.context,
-            "kernel": model.engine.kernel,
-        },
-    }
-    print(json.dumps(report), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        print(json.dumps(model.generate(request["tokens"], request["max_tokens"])), flush=True)
+        with LLM(given.model, **settings):
+            seconds.append(time.perf_counter() - start)
+    engine = ForgetfulEngine(given.model, **settings)
+    with LLM(replace(load(Path(given.model), **settings), engine=engine)) as llm:
+        report = {
+            "load": seconds,
+            "versions": versions(),
+            "settings": {**settings, "kernel": engine.kernel},
+        }
+        print(json.dumps(report), flush=True)
+        for line in sys.stdin:
+            request = json.loads(line)
+            print(json.dumps(generate(llm, **request)), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,9 +27,11 @@ from typing import Any, Self
 import numpy as np
 
 from outrider import models
-from outrider.engines.machine import choose_threads, memory_bytes, processor
+from outrider.engines.machine import choose_threads
 from outrider.errors import OutriderError, UsageError
+from outrider.lab.environment import machine, versions
 from outrider.models.gguf import GgufFile
+from outrider.prompts import Prompt, read_prompts
 from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.types import Message
 
@@ -49,7 +49,7 @@ class Measurement:
 
     side: str
     prompt: int
-    category: str
+    category: str | None
     repeat: int
     prompt_tokens: int
     tokens: tuple[int, ...]
@@ -121,8 +121,11 @@ def peer_python(given: Path | None) -> Path:
         print("Building llama.cpp for this machine; this happens once.", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", PEER_ENVIRONMENT], check=True)
         subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--no-binary", "llama-cpp-python"]
-            + ["-r", HERE / "llamacpp" / "requirements.txt"],
+            [
+                *(python, "-m", "pip", "install", "--quiet"),
+                *("--no-binary", "llama-cpp-python"),
+                *("--requirement", HERE / "llamacpp" / "requirements.txt"),
+            ],
             check=True,
             env={
                 **os.environ,
@@ -134,25 +137,18 @@ def peer_python(given: Path | None) -> Path:
     return python
 
 
-def take(prompts: list[dict[str, str]], limit: int | None) -> list[dict[str, str]]:
-    """At most `limit` prompts, spread evenly over the list, whose categories stand together."""
-    if limit is None or limit >= len(prompts):
-        return prompts
-    return [prompts[i * len(prompts) // limit] for i in range(limit)]
-
-
-def encode(path: Path, prompts: list[dict[str, str]]) -> list[list[int]]:
-    """Each prompt as the user's turn, in the model's own template."""
+def encode(path: Path, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Each prompt's first turn as the user's, in the model's own template."""
     metadata = GgufFile(path).metadata
     tokenizer = Tokenizer.from_metadata(metadata)
     template = ChatTemplate.from_metadata(metadata)
-    return [encode_chat(tokenizer, template, [Message("user", p["prompt"])]) for p in prompts]
+    return [encode_chat(tokenizer, template, [Message("user", p.turns[0])]) for p in prompts]
 
 
 def measure(
     sides: Sequence[Side],
-    prompts: list[dict[str, str]],
-    encoded: list[list[int]],
+    prompts: Sequence[Prompt],
+    encoded: Sequence[Sequence[int]],
     *,
     max_tokens: int,
     repeats: int,
@@ -170,7 +166,7 @@ def measure(
                     Measurement(
                         side=side.name,
                         prompt=i,
-                        category=prompts[i]["category"],
+                        category=prompts[i].category,
                         repeat=repeat,
                         prompt_tokens=len(tokens),
                         tokens=tuple(answer["tokens"]),
@@ -178,12 +174,11 @@ def measure(
                         decode=answer["decode"],
                     )
                 )
-            print(f"\rrepeat {repeat + 1}, prompt {i + 1} ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        print(f"{repeat + 1} of {repeats} repeats done", file=sys.stderr)
     return found
 
 
-def by_prompt(found: list[Measurement], side: str, rate: str) -> np.ndarray[Any, Any]:
+def by_prompt(found: Sequence[Measurement], side: str, rate: str) -> np.ndarray[Any, Any]:
     """The median rate of each prompt over its repeats, in the order of the prompts."""
     rates: dict[int, list[float]] = {}
     for m in found:
@@ -205,19 +200,29 @@ def ratio(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> dict[str,
     }
 
 
-def equal_share(found: list[Measurement], side: str) -> float:
+def equal_tokens(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens stand before the first difference."""
+    pairs = zip(ours, theirs, strict=True)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(theirs))
+
+
+def line(m: Measurement, found: Sequence[Measurement]) -> dict[str, Any]:
+    """A measurement for the record: its tokens counted, and how many are equal to ours."""
+    ours = next(o for o in found if o.side == OURS and o.prompt == m.prompt)
+    return {
+        **asdict(m),
+        "tokens": len(m.tokens),
+        "equal_tokens": equal_tokens(ours.tokens, m.tokens),
+    }
+
+
+def equal_share(found: Sequence[Measurement], side: str) -> float:
     """Of the tokens that `side` chose, the share before its first difference from ours."""
-    ours = {m.prompt: m.tokens for m in found if m.side == OURS}
-    theirs = {m.prompt: m.tokens for m in found if m.side == side}
-    equal = total = 0
-    for i, tokens in theirs.items():
-        pairs = zip(tokens, ours[i], strict=True)
-        equal += next((n for n, (a, b) in enumerate(pairs) if a != b), len(tokens))
-        total += len(tokens)
-    return equal / total
+    lines = [line(m, found) for m in found if m.side == side]
+    return float(sum(x["equal_tokens"] for x in lines) / sum(x["tokens"] for x in lines))
 
 
-def summarise(sides: Sequence[Side], found: list[Measurement]) -> dict[str, Any]:
+def summarise(sides: Sequence[Side], found: Sequence[Measurement]) -> dict[str, Any]:
     """Medians of every side, and ours against the fastest setting of llama.cpp."""
     medians = {
         side.name: {
@@ -278,16 +283,15 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("-m", "--model", default=models.DEFAULT_MODEL, help="catalogue name or GGUF file")
     add("--prompts", type=Path, default=HERE / "prompts.jsonl")
-    add("--limit", type=int, help="this many prompts, spread over the file")
+    add("--limit", type=int, help="this many prompts, evenly over categories")
     add("--max-tokens", type=int, default=128)
     add("--repeats", type=int, default=3)
     add("--threads", type=int, help="of every side; default: the physical cores")
     add("--peer-python", type=Path, help="interpreter of an environment that has llama-cpp-python")
     add("--output", type=Path, help="the record; default: benchmarks/records/versus_llamacpp.json")
     given = parser.parse_args()
-    for name, least in (("limit", 1), ("max_tokens", 2), ("repeats", 1)):
-        value = getattr(given, name)
-        if value is not None and value < least:
+    for name, least in (("max_tokens", 2), ("repeats", 1)):
+        if (value := getattr(given, name)) < least:
             parser.error(f"--{name.replace('_', '-')} has to be at least {least}, not {value}")
     return given
 
@@ -296,8 +300,7 @@ def run(given: argparse.Namespace) -> None:
     """Measure, print the table, write the record."""
     path = Path(models.ensure(given.model))
     threads = choose_threads(given.threads)
-    lines = given.prompts.read_text(encoding="utf-8").splitlines()
-    prompts = take([json.loads(line) for line in lines if line.strip()], given.limit)
+    prompts = read_prompts(given.prompts, given.limit)
     encoded = encode(path, prompts)
     common = [str(path), f"--threads={threads}", f"--context={CONTEXT}", f"--loads={LOADS}"]
     peer = [str(peer_python(given.peer_python)), str(HERE / "llamacpp" / "worker.py"), *common]
@@ -307,9 +310,7 @@ def run(given: argparse.Namespace) -> None:
         Side("llama.cpp, flash attention", [*peer, "--flash-attention"]) as flash,
     ):
         sides = [ours, plain, flash]
-        found = measure(
-            sides, prompts, encoded, max_tokens=given.max_tokens, repeats=given.repeats
-        )
+        found = measure(sides, prompts, encoded, max_tokens=given.max_tokens, repeats=given.repeats)
         reports = {side.name: side.report for side in sides}
     summary = summarise(sides, found)
     print(table(summary))
@@ -319,13 +320,8 @@ def run(given: argparse.Namespace) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "model": {"file": path.name, "name": file.name, "fingerprint": file.fingerprint()},
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "memory_bytes": memory_bytes(),
-            "system": f"{platform.system()} {platform.machine()}",
-        },
-        "versions": {"python": platform.python_version(), "numpy": version("numpy")},
+        "machine": machine(),
+        "versions": versions(),
         "configuration": {
             "prompts": len(prompts),
             "max_tokens": given.max_tokens,
@@ -335,11 +331,11 @@ def run(given: argparse.Namespace) -> None:
         },
         "sides": reports,
         "summary": summary,
-        "measurements": [asdict(m) for m in found],
+        "measurements": [line(m, found) for m in found],
     }
     output = given.output or HERE / "records" / "versus_llamacpp.json"
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -45,9 +45,7 @@ class Peer:
     def evaluate(self, tokens: list[int]) -> int:
         """Append tokens and return the greedy choice after the last of them."""
         array = (llama_cpp.llama_token * len(tokens))(*tokens)
-        if llama_cpp.llama_decode(
-            self.context, llama_cpp.llama_batch_get_one(array, len(tokens))
-        ):
+        if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(array, len(tokens))):
             raise SystemExit("llama.cpp could not compute a batch.")
         logits = llama_cpp.llama_get_logits_ith(self.context, -1)
         return int(np.ctypeslib.as_array(logits, (self.vocab_size,)).argmax())

@@ -6,7 +6,10 @@ Teacher-forced: both see the same tokens and say, at each, what they think comes
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from outrider.engines.base import HISTORY, Rows
 from outrider.engines.native import NativeEngine
+from outrider.lab.environment import machine, versions
 from outrider.models.gguf import GgufFile
 from outrider.text import Tokenizer
 
@@ -101,6 +105,25 @@ def by_engine(engine: NativeEngine, tokens: list[int]) -> LogProbabilities:
     return np.concatenate(parts)
 
 
+def write_record(path: Path, engine: NativeEngine, found: Agreement) -> None:
+    """What was found, on which model and machine, for documents to quote."""
+    record = {
+        "benchmark": "versus_transformers",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"file": engine.file.path.name, "fingerprint": engine.file.fingerprint()},
+        "machine": machine(),
+        "versions": {**versions(), **{n: version(n) for n in ("torch", "transformers")}},
+        "configuration": {
+            "kernel": engine.kernel,
+            "float32": engine.float32,
+            "threads": engine.threads,
+            "chunk": CHUNK,
+        },
+        "summary": {**asdict(found), "perplexity_change": found.perplexity_change},
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def texts(model_path: Path) -> list[list[int]]:
     """The passages as token ids; control tokens are read as such."""
@@ -146,8 +169,11 @@ def test_engine_agrees_with_transformers(
     for tokens, path in zip(texts, references, strict=True):
         comparison.add(tokens, log_softmax(np.load(path)), by_engine(engine, tokens))
     found = comparison.result()
+    name = "float32" if engine.float32 else engine.kernel
     with capsys.disabled():
-        print(f"\n{'float32' if engine.float32 else engine.kernel}: {found}")
+        print(f"\n{name}: {found}")
+    if records := os.environ.get("OUTRIDER_RECORDS"):
+        write_record(Path(records) / f"versus_transformers_{name}.json", engine, found)
 
     assert found.tokens >= 3000
     # Without quantised activations only rounding and the 16-bit cache are left.
