@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 MODEL ?= smollm2-135m-instruct
-QUESTION ?= Why does the moon have phases? Answer in three sentences.
+QUESTION ?= Explain in three sentences how a rainbow forms.
 export CMAKE_BUILD_PARALLEL_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
