@@ -220,9 +220,7 @@ void Engine::make_room(int rows) {
   gate_.need(n * h.feed_forward);
   up_.need(n * h.feed_forward);
   codes_.need(n * widest);
-  scales_.need(n * widest / kGroup);
-  scaled_sums_.need(n * widest / kGroup);
-  sums_.need(n * widest / kGroup);
+  groups_.need(n * widest / kGroup);
   if (split_chunks_) {
     part_outs_.need(n * h.heads * longest_chunks_ * h.head_dim);
     part_softmax_.resize(n * h.heads * longest_chunks_);
@@ -336,11 +334,10 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
     share(thread, n * segments, [&](int piece) {
       const int r = piece / segments, from = piece % segments * kSegment;
       const int count = std::min(kSegment, h.feed_forward - from);
-      const int64_t place = int64_t{r} * h.feed_forward + from, group = place / kGroup;
+      const int64_t place = int64_t{r} * h.feed_forward + from;
       float* gate = gate_.data() + place;
       kernels_.silu_mul(gate, up_.data() + place, count, gate);
-      kernels_.quantize(gate, count, codes_.data() + place, scales_.data() + group, sums_.data() + group,
-                        scaled_sums_.data() + group);
+      kernels_.quantize(gate, count, codes_.data() + place, groups_.data() + place / kGroup);
     });
     pool_.barrier();
     multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(), n);
@@ -372,9 +369,7 @@ void Engine::absorb(int row, int layer) {
 }
 
 void Engine::quantize(int row, const float* x, int n) {
-  const int64_t group = int64_t{row} * n / kGroup;
-  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n, scales_.data() + group, sums_.data() + group,
-                    scaled_sums_.data() + group);
+  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n, groups_.data() + int64_t{row} * n / kGroup);
 }
 
 // Outputs are split over threads, the inner dimension never. Shares are equal in bytes.
@@ -385,7 +380,7 @@ void Engine::multiply(int thread, std::span<const Product> products, const float
   const int64_t first = total * thread / pool_.size(), last = total * (thread + 1) / pool_.size();
   int64_t place = 0;
   for (const Product& p : products) {
-    const Activations in{codes_.data(), scales_.data(), sums_.data(), scaled_sums_.data(), x, p.matrix->inputs};
+    const Activations in{codes_.data(), groups_.data(), x, p.matrix->inputs};
     const int64_t block_bytes = int64_t{record_bytes(p.matrix->layout)} * p.matrix->groups();
     for (int block = 0; block < p.matrix->blocks(); ++block, place += block_bytes) {
       if (place >= first && place < last) {
