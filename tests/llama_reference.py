@@ -1,8 +1,8 @@
 """A llama forward pass in numpy float64, written from the papers and not from the engine.
 
 Two ways to multiply by a matrix: exactly, and with the quantised arithmetic that the engine
-documents: activations in 8 bits a group of 32, weights as the file has them (real-valued matrices
-in 8-bit groups with a 16-bit scale).
+documents: activations in 8 bits a group of 32, spread over the group's own range, weights as the
+file has them (real-valued matrices in 8-bit groups with a 16-bit scale).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ def in_groups(x: Array) -> Array:
 
 
 def quantized_activations(x: Array) -> Array:
-    """Each group rounded to whole multiples, −127 to 127, of a 127th of its largest size."""
+    """Each group as its middle and whole multiples, −127 to 127, of a 254th of its spread."""
     groups = in_groups(x)
-    scale = np.abs(groups).max(axis=-1, keepdims=True) / 127
-    codes = np.rint(groups / np.where(scale > 0, scale, 1))
-    return (codes * scale).reshape(x.shape)
+    high, low = groups.max(axis=-1, keepdims=True), groups.min(axis=-1, keepdims=True)
+    middle, scale = (high + low) / 2, (high - low) / 254
+    codes = np.rint((groups - middle) / np.where(scale > 0, scale, 1))
+    return (middle + codes * scale).reshape(x.shape)
 
 
 def quantized_matrix(matrix: Array) -> Array:

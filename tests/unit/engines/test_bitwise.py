@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gguf import GGMLQuantizationType as Type
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from outrider.engines.base import HISTORY
 from outrider.engines.native import NativeEngine
 from passes import Batch, Engines, Oracle, feed, same_bytes
 from simulation import Simulation
+from synthetic import Shape, stored, write
 
 MACHINES: list[dict[str, Any]] = [
     *({"threads": 1, "kernel": kernel} for kernel in _native.kernels()),
@@ -225,6 +227,30 @@ def test_forks_of_a_partly_filled_block_go_their_own_ways(engines: Engines, orac
     engine.close(parent)
     assert same_bytes(feed(engine, child, [7])[0], oracle.after([*TEXT[:21], 4, 5, 6, 7]))
     engine.close(child)
+
+
+def test_activations_that_are_nearly_constant(tmp_path: Path) -> None:
+    # Groups whose values differ by a few last bits: their middle is rounded by as much as they
+    # spread, and still no code may leave its 8 bits. The layers add nothing, and the output layer
+    # takes half of the values from the other half, so that nothing else is left of them.
+    shape = Shape(type=Type.Q8_0, tied=False)
+    random = np.random.default_rng(1)
+    same = np.repeat(np.linspace(0.5, 2, 288, dtype=np.float32)[:, None], 64, axis=1)
+    signs = random.permuted(np.tile(np.float32([1, -1]), (288, 16)), axis=1)
+    matrices = {"token_embd.weight": same, "output.weight": np.hstack([signs, signs])}
+    for i in range(shape.layers):
+        matrices[f"blk.{i}.attn_output.weight"] = np.zeros((64, 64), np.float32)
+        matrices[f"blk.{i}.ffn_down.weight"] = np.zeros((64, 96), np.float32)
+    tensors = {name: (stored(m, Type.Q8_0), Type.Q8_0) for name, m in matrices.items()}
+    nearly = 1.5 + random.integers(0, 4, 64).astype(np.float32) * np.float32(2**-23)
+    tensors["output_norm.weight"] = (nearly, Type.F32)
+    write(tmp_path / "m.gguf", shape, tensors=tensors)
+    logits = []
+    for kernel in _native.kernels():
+        engine = NativeEngine(tmp_path / "m.gguf", threads=1, cache_bytes=1 << 20, kernel=kernel)
+        logits.append(feed(engine, engine.open([], 20), TEXT[:20]))
+    assert all(same_bytes(logits[0], other) for other in logits[1:])
+    assert 0 < np.abs(logits[0]).max() < 64 * 4 * 2**-23
 
 
 @pytest.mark.slow
