@@ -39,6 +39,7 @@ struct Outcome {
   std::vector<int> hidden_layers;
   Buffer<float> hidden;  // [hidden layers][rows][width]
   int rows = 0;
+  int depth = 0;  // layers that were run
 };
 
 class Engine {

@@ -16,7 +16,10 @@ void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
   for (int g = 0; g < n / kGroup; ++g, x += kGroup, codes += kGroup, ++groups) {
     const V a = load(x), b = load(x + kLanes);
     const float high = greatest(max(a, b)), low = least(min(a, b));
-    const float middle = 0.5f * high + 0.5f * low, half = 0.5f * high - 0.5f * low;
+    const float middle = 0.5f * high + 0.5f * low;
+    // The middle is rounded, so its sides differ; codes have to reach the farther one.
+    const float above = high - middle, beneath = middle - low;
+    const float half = above > beneath ? above : beneath;
     // x − x is 0 for every finite x and not a number for the others.
     const bool finite = sum(add(sub(a, a), sub(b, b))) == 0.0f;
     if (!finite || half < kTiny) {

@@ -80,7 +80,11 @@ inline Mask below(V a, V b) {
   return m;
 }
 inline V power_of_two(V n) {
-  return each([&](int i) { return std::bit_cast<float>((static_cast<int32_t>(n.lane[i]) + 127) << 23); });
+  // The result for what is not a number does not matter, but the conversion would be undefined.
+  return each([&](int i) {
+    const float whole = n.lane[i] == n.lane[i] ? n.lane[i] : 0.0f;
+    return std::bit_cast<float>((static_cast<int32_t>(whole) + 127) << 23);
+  });
 }
 inline float greatest(V a) {
   float top = a.lane[0];
@@ -114,10 +118,11 @@ inline float sum(V a) {
 }
 
 // eˣ: reduced by whole powers of two, then a polynomial of degree 6 on |r| ≤ ln 2 / 2; the error is
-// about one unit in the last place. Below −87.3 it is 0, above 88 it stays at e⁸⁸.
+// about one unit in the last place. Below −87.3 it is 0, above 88 it stays at e⁸⁸; what is not a
+// number stays so.
 inline V exp(V x) {
   const V small = all(-87.3f);
-  const V clamped = max(min(x, all(88.0f)), small);
+  const V clamped = max(small, min(all(88.0f), x));
   const V n = round(mul(clamped, all(1.44269504f)));
   V r = fma(n, all(-0.693145752f), clamped);  // ln 2 in two parts, the first exact in few bits
   r = fma(n, all(-1.42860677e-6f), r);
