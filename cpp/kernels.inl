@@ -48,14 +48,34 @@ void silu_mul(const float* gate, const float* up, int n, float* y) {
   }
 }
 
-void rope(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+void gelu_mul(const float* gate, const float* up, int n, float* y) {
+  const V minus_twice_root = all(-1.59576912f), cubic = all(0.044715f);  // −2·√(2/π)
+  for (int i = 0; i < n; i += kLanes) {
+    const V g = load(gate + i);
+    const V inner = fma(mul(mul(g, g), g), cubic, g);
+    const V sigmoid = div(all(1.0f), add(all(1.0f), exp(mul(minus_twice_root, inner))));
+    store(y + i, mul(mul(g, sigmoid), load(up + i)));
+  }
+}
+
+// Turn each pair of numbers, `step` apart, of every head; pairs stand `stride` apart.
+inline void rotate_pairs(float* x, int heads, int head_dim, int pairs, int stride, int step, const float* cos,
+                         const float* sin) {
   for (int h = 0; h < heads; ++h, x += head_dim) {
-    for (int i = 0; i < rotated / 2; ++i) {
-      const float a = x[2 * i], b = x[2 * i + 1];
-      x[2 * i] = std::fma(a, cos[i], -(b * sin[i]));
-      x[2 * i + 1] = std::fma(a, sin[i], b * cos[i]);
+    for (int i = 0; i < pairs; ++i) {
+      const float a = x[stride * i], b = x[stride * i + step];
+      x[stride * i] = std::fma(a, cos[i], -(b * sin[i]));
+      x[stride * i + step] = std::fma(a, sin[i], b * cos[i]);
     }
   }
+}
+
+void rope(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+  rotate_pairs(x, heads, head_dim, rotated / 2, 2, 1, cos, sin);
+}
+
+void rope_halves(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+  rotate_pairs(x, heads, head_dim, rotated / 2, 1, rotated / 2, cos, sin);
 }
 
 void halve(const float* x, int n, uint16_t* y) {
@@ -191,6 +211,6 @@ void normalize(const Softmax& softmax, float* out, int head_dim) {
 }
 
 Kernels table(const char* name, decltype(Kernels::matmul) matmul) {
-  return {name, matmul,  rms_norm, quantize,   add_rows, silu_mul, rope,
-          halve, scores, softmax,  accumulate, merge,    normalize};
+  return {name,        matmul, rms_norm, quantize, add_rows,   silu_mul, gelu_mul, rope,
+          rope_halves, halve,  scores,   softmax,  accumulate, merge,    normalize};
 }

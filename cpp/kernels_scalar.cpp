@@ -41,7 +41,7 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
           code_sum += matrix.code(output, i);
         }
         const ActivationGroup& x = in.groups[int64_t{r} * groups + g];
-        if (matrix.layout == Layout::U4M) total = std::fma(matrix.minimum(output, g), x.sum, total);
+        if (has_minimum(matrix.layout)) total = std::fma(matrix.minimum(output, g), x.sum, total);
         const float product = std::fma(static_cast<float>(dot), x.scale, static_cast<float>(code_sum) * x.middle);
         total = std::fma(product, matrix.scale(output, g), total);
       }
