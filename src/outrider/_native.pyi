@@ -79,7 +79,12 @@ class Pass:
     def logits(self, rows: Sequence[int]) -> NDArray[np.float32]: ...
     def hidden(self, rows: Sequence[int]) -> NDArray[np.float32]: ...
     def walk(
-        self, root: int, position: int, tokens: Sequence[int], parents: Sequence[int], sampler: Sampler
+        self,
+        root: int,
+        position: int,
+        tokens: Sequence[int],
+        parents: Sequence[int],
+        sampler: Sampler,
     ) -> tuple[list[int], int]: ...
     def choose(
         self,

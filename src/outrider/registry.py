@@ -37,4 +37,6 @@ def load(group: Group, name: str) -> Any:
     try:
         return points[name].load()
     except ImportError as error:
-        raise UsageError(f"The {group.removesuffix('s')} {name!r} cannot be loaded: {error}.") from error
+        raise UsageError(
+            f"The {group.removesuffix('s')} {name!r} cannot be loaded: {error}."
+        ) from error

@@ -234,7 +234,11 @@ class Verdict:
 class Usage:
     """Counters of one completion; rates are derived, never stored.
 
-    Times are in milliseconds. Rejected work counts as work: `rows` includes it.
+    Times are in milliseconds. Rejected work counts as work: `rows` includes it. Steps of decoding
+    are told apart: those that drafted, and those that did not on purpose.
+
+    Attributes:
+        note: why the completion was not speculated as asked, where that is so.
     """
 
     prompt_tokens: int = 0
@@ -242,6 +246,7 @@ class Usage:
     completion_tokens: int = 0
     steps: int = 0
     rows: int = 0
+    plain_steps: int = 0
     draft_steps: int = 0
     draft_tokens: int = 0
     accepted_tokens: int = 0
@@ -250,6 +255,7 @@ class Usage:
     first_token_ms: float = 0.0
     decode_ms: float = 0.0
     total_ms: float = 0.0
+    note: str | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -294,8 +300,10 @@ class Event:
         tokens: the tokens that came with this event; text may lag behind them.
         drafted: for each token, whether it was drafted and accepted.
         logprobs: for each token, where asked for.
+        prompt_logprobs: with the first event of completion 0, where asked for.
         finish_reason: set on the last event of a completion.
         error: the sentence that says what went wrong, where finish_reason is "error".
+        usage: the completion's counters, on its last event.
     """
 
     index: int = 0
@@ -303,8 +311,10 @@ class Event:
     tokens: tuple[int, ...] = ()
     drafted: tuple[bool, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    prompt_logprobs: tuple[TokenLogprob, ...] | None = None
     finish_reason: FinishReason | None = None
     error: str | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

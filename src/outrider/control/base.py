@@ -27,9 +27,7 @@ class Controller(ABC):
         """
 
     @abstractmethod
-    def choose(
-        self, batch: Sequence[DraftEntry], trees: Sequence[Tree], budget: int
-    ) -> list[Tree]:
+    def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], budget: int) -> list[Tree]:
         """The trees trimmed to the nodes worth their row; parents stay with their children."""
 
     def observe(self, batch: Sequence[Observation], pass_ms: float) -> None:  # noqa: B027

@@ -158,9 +158,7 @@ class Pass(ABC):
         total = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1))
         return np.asarray(logits[np.arange(len(rows)), np.asarray(ids)] - total)
 
-    def top(
-        self, rows: Sequence[int], k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def top(self, rows: Sequence[int], k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The k likeliest tokens of each row and their raw log-probabilities, best first.
 
         Returns:
@@ -214,9 +212,7 @@ class TargetModel(ABC):
         """
 
     @abstractmethod
-    def forward(
-        self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()
-    ) -> Pass:
+    def forward(self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()) -> Pass:
         """One pass over all rows. The pass is valid until the next call of `forward`.
 
         Args:

@@ -165,9 +165,7 @@ class NativeEngine(TargetModel):
         tokens = context or number("context_length", 1)
         return min(max(token * (tokens + BLOCK_TOKENS), 1 << 30), memory_bytes() // 2)
 
-    def open(
-        self, tokens: Sequence[int], capacity: int, *, share: bool = True
-    ) -> CachedSequence:
+    def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:
         """A sequence that may grow to `capacity` tokens; see `TargetModel.open`."""
         return self._native.open(tokens, capacity, share)
 
@@ -175,9 +173,7 @@ class NativeEngine(TargetModel):
         """A second sequence with the same history; its last, partly filled block is copied."""
         return self._native.fork(sequence.id, capacity)
 
-    def forward(
-        self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()
-    ) -> Pass:
+    def forward(self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()) -> Pass:
         """One pass over all rows; the interpreter lock is released meanwhile."""
         return NativePass(
             self._native.forward(

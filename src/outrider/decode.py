@@ -1,0 +1,528 @@
+"""The loop: admit, draft, forward, verify, keep; for one completion and for many.
+
+Drafter, controller and verifier know nothing of one another. The loop lays their rows out, asks the
+engine for one pass, and hands the outcome round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import groupby
+
+import numpy as np
+
+from outrider import registry
+from outrider.control.base import Controller
+from outrider.drafters.base import Drafter, Observation
+from outrider.engines.base import HISTORY, Pass, Rows, TargetModel
+from outrider.errors import SamplingError
+from outrider.scheduler import Job, Run, Scheduler
+from outrider.tree import EMPTY, ROOT, Tree
+from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
+from outrider.verify import Masks, Verifier
+
+PREFILL_CHUNK = 256
+"""Prompt rows in one pass beside decoding ones: a longer chunk delays the others' next token."""
+
+STEPS_KEPT = 1024
+STEP_FIELDS = tuple(f.name for f in fields(Step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What a job without wishes of its own gets; names of registered parts."""
+
+    drafter: str = "none"
+    controller: str = "fixed"
+    num_draft_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Planned:
+    """A run's rows in the pass.
+
+    Attributes:
+        first: its first row.
+        count: its committed rows; drafted ones follow.
+        root: the row whose logits choose the next token; None while the prompt is not done.
+        prefill: whether the committed rows are the prompt's.
+    """
+
+    run: Run
+    first: int
+    count: int
+    tree: Tree
+    root: int | None
+    prefill: bool
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Rows being collected, column by column."""
+
+    sequence: list[int] = field(default_factory=list)
+    token: list[int] = field(default_factory=list)
+    parent: list[int] = field(default_factory=list)
+    commit: list[bool] = field(default_factory=list)
+    want_logits: list[bool] = field(default_factory=list)
+
+    def arrays(self) -> Rows:
+        return Rows(
+            np.array(self.sequence, np.int32),
+            np.array(self.token, np.int32),
+            np.array(self.parent, np.int32),
+            np.array(self.commit, np.bool_),
+            np.array(self.want_logits, np.bool_),
+        )
+
+
+class Loop:
+    """Drives one engine. Only one thread may call it; see `outrider.runner` for many.
+
+    Args:
+        engine: the target model.
+        max_streams: completions that run at once at most.
+        defaults: the speculation that jobs get which ask for none in particular.
+        prefill_chunk: prompt rows in one pass at most.
+    """
+
+    def __init__(
+        self,
+        engine: TargetModel,
+        *,
+        max_streams: int = 16,
+        defaults: Defaults | None = None,
+        prefill_chunk: int = PREFILL_CHUNK,
+    ) -> None:
+        self.engine = engine
+        self.scheduler = Scheduler(engine, max_streams)
+        self.defaults = defaults or Defaults()
+        self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
+        self.totals = Step()
+        self._prefill_chunk = prefill_chunk
+        self._drafters: dict[str, Drafter] = {}
+        self._controllers: dict[tuple[str, int | None], Controller] = {}
+        self._verifiers: dict[str, Verifier] = {}
+
+    # ---- from outside ---------------------------------------------------------------------------
+
+    def add(self, job: Job) -> None:
+        """Queue a job.
+
+        Raises:
+            UsageError: a part it names is not registered.
+        """
+        self._parts(job)
+        self.scheduler.add(job)
+
+    def cancel(self, job: Job) -> None:
+        """End a job's completions where they are."""
+        if self.scheduler.drop(job):
+            self._refuse(job, "cancelled", None)
+        for run in [run for run in self.scheduler.running if run.job is job]:
+            self._finish(run, "cancelled")
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.scheduler.running and not self.scheduler.waiting
+
+    # ---- the loop -------------------------------------------------------------------------------
+
+    def step(self) -> Step:
+        """One trip round."""
+        step = Step()
+        start = time.perf_counter()
+
+        # 1 admit: requests that fit.
+        started, refused = self.scheduler.admit()
+        for run in started:
+            self._begin(run)
+        for job, error in refused:
+            self._refuse(job, "error", str(error))
+        if not self.scheduler.running:
+            return step
+
+        # 2 draft: each drafter proposes trees, its controller decides how many rows they are worth.
+        decoding = [run for run in self.scheduler.running if not run.prefilling]
+        trees = self._draft(decoding)
+        drafted = time.perf_counter()
+
+        # 3 forward: one pass over every row of every sequence.
+        rows, plan = self._lay_out(decoding, trees)
+        outcome = self.engine.forward(rows)
+        passed = time.perf_counter()
+
+        # 4 verify: walk each tree with the target's own choice at each node.
+        plan = self._fork(plan)
+        verified = [(p, verdict) for p in plan if (verdict := self._verify(outcome, p))]
+        decided = time.perf_counter()
+
+        # 5 keep: accepted rows stay in the cache, the rest is forgotten; all parts learn; text.
+        self._learn(verified, outcome, (passed - drafted) * 1000)
+        for planned, verdict in verified:
+            self._keep(outcome, planned, verdict)
+
+        step.requests = len(plan)
+        step.prefill_rows = sum(p.count for p in plan if p.prefill)
+        step.decode_rows = len(decoding)
+        step.draft_rows = sum(len(p.tree) for p in plan)
+        step.accepted = sum(len(verdict.accepted) for _, verdict in verified)
+        step.draft_ms = (drafted - start) * 1000
+        step.pass_ms = (passed - drafted) * 1000
+        step.verify_ms = (decided - passed) * 1000
+        step.rest_ms = (time.perf_counter() - decided) * 1000
+        self._record(step)
+        return step
+
+    # ---- 1 admit --------------------------------------------------------------------------------
+
+    def _parts(self, job: Job) -> tuple[Drafter, Controller, Verifier]:
+        """The parts a job asks for, made once."""
+        wish = job.speculation
+        name = wish.drafter or self.defaults.drafter
+        if name not in self._drafters:
+            self._drafters[name] = registry.load("drafters", name)(self.engine)
+        count = wish.num_draft_tokens
+        key = (
+            wish.controller or self.defaults.controller,
+            self.defaults.num_draft_tokens if count is None else count,
+        )
+        if key not in self._controllers:
+            self._controllers[key] = registry.load("controllers", key[0])(self.engine.cost, key[1])
+        if wish.verification not in self._verifiers:
+            self._verifiers[wish.verification] = registry.load("verifiers", wish.verification)()
+        return self._drafters[name], self._controllers[key], self._verifiers[wish.verification]
+
+    def _begin(self, run: Run) -> None:
+        if not run.drafts:
+            return
+        drafter, _, _ = self._parts(run.job)
+        try:
+            drafter.begin(run.entry)
+        except Exception as error:
+            self._give_up(run, drafter, error)
+
+    def _refuse(self, job: Job, reason: FinishReason, error: str | None) -> None:
+        for index in range(job.n):
+            job.emit(Event(index, finish_reason=reason, error=error))
+
+    # ---- 2 draft --------------------------------------------------------------------------------
+
+    def _draft(self, decoding: Sequence[Run]) -> dict[int, Tree]:
+        """A tree for each entry that drafts, by the entry's id."""
+        budget = self.engine.capabilities.max_rows - len(decoding)
+        trees: dict[int, Tree] = {}
+        drafting = [run for run in decoding if run.drafts and run.left > 1]
+        # Whole batches: runs that share drafter and controller are drafted together.
+        keyed = sorted(drafting, key=lambda run: self._group(run))
+        for _, group in groupby(keyed, key=self._group):
+            runs = list(group)
+            drafter, controller, _ = self._parts(runs[0].job)
+            batch = [run.entry for run in runs]
+            for run in runs:
+                # The pass also says the token after the draft, so the draft may be one shorter
+                # than what is left to say.
+                run.entry.max_nodes = max(budget // len(runs), 0)
+            try:
+                controller.limit(batch, budget)
+                proposed = drafter.draft(batch)
+                chosen = controller.choose(batch, proposed, budget)
+                for run, tree in zip(runs, chosen, strict=True):
+                    tree.check(self.engine.vocab_size)
+                    trees[run.entry.id] = self._prune(run, tree)
+            except Exception as error:
+                for run in runs:
+                    trees.pop(run.entry.id, None)
+                    self._give_up(run, drafter, error)
+            budget -= sum(len(trees.get(run.entry.id, EMPTY)) for run in runs)
+        return trees
+
+    def _group(self, run: Run) -> tuple[int, int]:
+        drafter, controller, _ = self._parts(run.job)
+        return id(drafter), id(controller)
+
+    def _give_up(self, run: Run, drafter: Drafter, error: Exception) -> None:
+        """A part that fails costs its request the speed-up, never the answer."""
+        run.drafts = False
+        run.usage.note = f"decoded plainly: {type(drafter).__name__} failed ({error})"
+
+    def _prune(self, run: Run, tree: Tree) -> Tree:
+        """Without nodes beyond the answer's end and nodes that the constraint forbids."""
+        if not len(tree):
+            return tree
+        depth, states = [0] * len(tree), {ROOT: run.state}
+        kept = []
+        for node, (token, parent) in enumerate(zip(tree.tokens, tree.parents, strict=True)):
+            depth[node] = 1 if parent == ROOT else depth[parent] + 1
+            if parent not in states or depth[node] >= run.left:
+                continue
+            if run.job.constraint is None:
+                states[node] = None
+            elif (after := run.job.constraint.advance(states[parent], token)) is not None:
+                states[node] = after
+            else:
+                continue
+            kept.append(node)
+        return tree if len(kept) == len(tree) else tree.pick(kept)
+
+    # ---- 3 forward ------------------------------------------------------------------------------
+
+    def _lay_out(
+        self, decoding: Sequence[Run], trees: dict[int, Tree]
+    ) -> tuple[Rows, list[Planned]]:
+        """Rows of the pass: decoding runs with their drafts first, then prompts in chunks."""
+        columns = _Columns()
+        plan = []
+        for run in decoding:
+            tree = trees.get(run.entry.id, EMPTY)
+            root = len(columns.token)
+            self._append(columns, run, [run.entry.tokens[-1]], commit=True, logits=[True])
+            for token, parent in zip(tree.tokens, tree.parents, strict=True):
+                columns.sequence.append(run.sequence.id)
+                columns.token.append(token)
+                columns.parent.append(root + 1 + parent)
+                columns.commit.append(False)
+                columns.want_logits.append(True)
+            plan.append(Planned(run, root, 1, tree, root, prefill=False))
+        room = min(self._prefill_chunk, self.engine.capabilities.max_rows - len(columns.token))
+        for run in self.scheduler.running:
+            if not run.prefilling or room <= 0:
+                continue
+            prompt = run.entry.tokens[run.computed : run.computed + room]
+            run.computed += len(prompt)
+            first = len(columns.token)
+            every = run.job.prompt_logprobs is not None
+            logits = [every] * (len(prompt) - 1) + [every or not run.prefilling]
+            self._append(columns, run, prompt, commit=True, logits=logits)
+            root_row = None if run.prefilling else first + len(prompt) - 1
+            plan.append(Planned(run, first, len(prompt), EMPTY, root_row, prefill=True))
+            room -= len(prompt)
+        return columns.arrays(), plan
+
+    def _append(
+        self,
+        columns: _Columns,
+        run: Run,
+        tokens: Sequence[int],
+        *,
+        commit: bool,
+        logits: Iterable[bool],
+    ) -> None:
+        """A chain of rows that follows the run's history."""
+        first = len(columns.token)
+        columns.sequence.extend([run.sequence.id] * len(tokens))
+        columns.token.extend(tokens)
+        columns.parent.append(HISTORY)
+        columns.parent.extend(range(first, first + len(tokens) - 1))
+        columns.commit.extend([commit] * len(tokens))
+        columns.want_logits.extend(logits)
+
+    # ---- 4 verify -------------------------------------------------------------------------------
+
+    def _fork(self, plan: list[Planned]) -> list[Planned]:
+        """With the other completions of every prompt that is done; they share its last row."""
+        forked = []
+        for planned in plan:
+            forked.append(planned)
+            if planned.root is None or not planned.run.promised:
+                continue
+            for run in self.scheduler.fork(planned.run):
+                self._begin(run)
+                forked.append(Planned(run, planned.first, 0, EMPTY, planned.root, prefill=True))
+        return forked
+
+    def _verify(self, outcome: Pass, planned: Planned) -> Verdict | None:
+        """The verdict on a run's tree; None where there is nothing to decide or nothing left."""
+        run = planned.run
+        if run.job.prompt_logprobs is not None and planned.count and planned.prefill:
+            self._read_prompt(outcome, planned)
+        if planned.root is None:
+            return None
+        _, _, verifier = self._parts(run.job)
+        try:
+            return verifier.verify(
+                outcome,
+                planned.root,
+                len(run.entry.tokens),
+                planned.tree,
+                run.entry.sampler,
+                self._masks(planned),
+            )
+        except SamplingError as error:
+            # Its own fault alone: the other completions go on.
+            self._finish(run, "error", error=str(error))
+            return None
+
+    def _masks(self, planned: Planned) -> Masks | None:
+        run, constraint = planned.run, planned.run.job.constraint
+        if constraint is None:
+            return None
+        states: dict[int, object | None] = {ROOT: run.state}
+        for node, (token, parent) in enumerate(
+            zip(planned.tree.tokens, planned.tree.parents, strict=True)
+        ):
+            states[node] = constraint.advance(states[parent], token)
+        return lambda node: constraint.mask(states[node])
+
+    def _read_prompt(self, outcome: Pass, planned: Planned) -> None:
+        """Log-probabilities of the prompt's tokens; each row speaks of the token after it."""
+        run = planned.run
+        start = run.computed - planned.count + 1
+        ids = run.job.tokens[start : start + planned.count]
+        rows = range(planned.first, planned.first + len(ids))
+        run.prompt_logprobs.extend(self._logprobs(outcome, rows, ids, run.job.prompt_logprobs or 0))
+
+    def _logprobs(
+        self, outcome: Pass, rows: Sequence[int], ids: Sequence[int], count: int
+    ) -> tuple[TokenLogprob, ...]:
+        if not ids:
+            return ()
+        chosen = outcome.logprobs(rows, ids)
+        if not count:
+            return tuple(TokenLogprob(t, float(p)) for t, p in zip(ids, chosen, strict=True))
+        tops, values = outcome.top(rows, min(count, self.engine.vocab_size))
+        return tuple(
+            TokenLogprob(token, float(chosen[i]), tuple(zip(tops[i].tolist(), values[i].tolist())))
+            for i, token in enumerate(ids)
+        )
+
+    # ---- 5 keep ---------------------------------------------------------------------------------
+
+    def _learn(
+        self, verified: Sequence[tuple[Planned, Verdict]], outcome: Pass, pass_ms: float
+    ) -> None:
+        """Tell drafters and controllers what came of their proposals, a whole batch at a time."""
+        for planned, verdict in verified:
+            said = [planned.tree.tokens[node] for node in verdict.accepted] + [verdict.token]
+            planned.run.entry.tokens.extend(said)
+            planned.run.entry.sampler.advance(said)
+        drafting = [(p, v) for p, v in verified if p.run.drafts]
+        for _, group in groupby(
+            sorted(drafting, key=lambda pair: self._group(pair[0].run)),
+            key=lambda pair: self._group(pair[0].run),
+        ):
+            pairs = list(group)
+            drafter, controller, _ = self._parts(pairs[0][0].run.job)
+            seen = [
+                Observation(p.run.entry, p.tree, v, p.root if p.root is not None else 0)
+                for p, v in pairs
+            ]
+            try:
+                drafter.observe(seen, outcome)
+                controller.observe(seen, pass_ms)
+            except Exception as error:
+                for planned, _ in pairs:
+                    self._give_up(planned.run, drafter, error)
+
+    def _keep(self, outcome: Pass, planned: Planned, verdict: Verdict) -> None:
+        """What was said becomes history and text, up to where the answer ends."""
+        run, job = planned.run, planned.run.job
+        accepted = verdict.accepted
+        said = [planned.tree.tokens[node] for node in accepted] + [verdict.token]
+        earlier = len(run.entry.tokens) - run.entry.prompt_length - len(said)
+        kept: list[int] = []
+        reason: FinishReason | None = None
+        for token in said:
+            if token in job.stop_tokens:
+                reason = "stop"
+                break
+            kept.append(token)
+            if earlier + len(kept) == job.max_tokens:
+                reason = "length"
+                break
+        piece = run.sink.push(kept)
+        if piece.stopped:
+            kept, reason = kept[: piece.kept_tokens], "stop"
+        if reason is None and accepted and planned.root is not None:
+            self.engine.keep(run.sequence, [planned.root + 1 + node for node in accepted])
+        if job.constraint is not None:
+            for token in kept:
+                run.state = job.constraint.advance(run.state, token)
+        self._count(planned, len(accepted), len(kept))
+        logprobs = None
+        if job.logprobs is not None and planned.root is not None:
+            rows = [planned.root, *(planned.root + 1 + node for node in accepted)][: len(kept)]
+            logprobs = self._logprobs(outcome, rows, kept, job.logprobs)
+        event = Event(
+            run.index,
+            piece.text,
+            tuple(kept),
+            tuple(i < len(accepted) for i in range(len(kept))),
+            logprobs,
+            self._prompt_report(run),
+        )
+        if reason is None:
+            job.emit(event)
+        else:
+            self._finish(run, reason, event=event)
+
+    def _prompt_report(self, run: Run) -> tuple[TokenLogprob, ...] | None:
+        """The prompt's log-probabilities, once, with the first event of completion 0."""
+        if run.job.prompt_logprobs is None or run.index or run.prompt_reported:
+            return None
+        run.prompt_reported = True
+        return tuple(run.prompt_logprobs)
+
+    def _count(self, planned: Planned, accepted: int, kept: int) -> None:
+        """Counters of one step; accepted tokens behind the answer's end do not count."""
+        run, usage, now = planned.run, planned.run.usage, time.perf_counter()
+        usage.rows += planned.count + len(planned.tree)
+        usage.completion_tokens += kept
+        if not run.first_token:
+            run.first_token = now
+            usage.first_token_ms = (now - run.submitted) * 1000
+        usage.decode_ms = (now - run.first_token) * 1000
+        if planned.prefill:
+            return
+        usage.steps += 1
+        if not len(planned.tree):
+            usage.plain_steps += 1
+            return
+        usage.draft_steps += 1
+        usage.draft_tokens += len(planned.tree)
+        accepted = min(accepted, kept)
+        usage.accepted_tokens += accepted
+        positions = usage.accepted_per_position
+        positions.extend([0] * (accepted - len(positions)))
+        for i in range(accepted):
+            positions[i] += 1
+
+    def _finish(
+        self,
+        run: Run,
+        reason: FinishReason,
+        *,
+        event: Event | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End a completion; `event` is its last piece of text."""
+        event = event or Event(run.index)
+        rest = "" if run.sink.stopped else run.sink.finish()
+        if run.sink.stopped:
+            reason = "stop"
+        self.scheduler.release(run)
+        run.usage.total_ms = (time.perf_counter() - run.submitted) * 1000
+        if run.drafts:
+            drafter, _, _ = self._parts(run.job)
+            try:
+                drafter.end(run.entry)
+            except Exception as failure:
+                self._give_up(run, drafter, failure)
+        run.job.emit(
+            replace(
+                event,
+                text=event.text + rest,
+                finish_reason=reason,
+                error=error,
+                usage=run.usage,
+            )
+        )
+
+    def _record(self, step: Step) -> None:
+        self.steps.append(step)
+        for name in STEP_FIELDS:
+            setattr(self.totals, name, getattr(self.totals, name) + getattr(step, name))
