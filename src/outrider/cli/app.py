@@ -10,12 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 import outrider
-from outrider.cli import bench, chat, doctor, generate, models
+from outrider.cli import INTERRUPTED, bench, chat, doctor, generate, models
 from outrider.errors import OutriderError
 
-INTERRUPTED = 130
-"""The exit status after Ctrl-C: 128 and the signal's number, as shells have it."""
 CLOSED_PIPE = 141
+"""The exit status where nobody reads any more: 128 and the number of SIGPIPE."""
 
 
 class Commands(TyperGroup):

@@ -16,7 +16,7 @@ from outrider.cli.options import (
     System,
     command,
 )
-from outrider.cli.output import completion_record, note, print_json, summary, warn, write
+from outrider.cli.output import AnswerWriter, completion_record, note, print_json, summary, warn
 from outrider.cli.session import load_model, model_record
 from outrider.errors import OutriderError, SamplingError, UsageError, unknown_name
 
@@ -57,7 +57,7 @@ def chat(
                 f"{machine.model} has no chat template, so it cannot chat; use `outrider generate`."
             )
         if typed:
-            note(f"{llm.name} · /help for commands, Ctrl-D to end")
+            note(f"{llm.model.name} · /help for commands, Ctrl-D to end")
         conversation = Conversation(llm, settings, system, show=not json)
         for line in _lines(typed):
             try:
@@ -141,22 +141,26 @@ class Conversation:
 
         asked = [*self.messages, Message("user", line)]
         stream = self._llm.stream(asked, **self._settings)
+        writer, written = AnswerWriter(), 0
         try:
             for event in stream:
                 if self._show:
-                    write(event.text)
+                    writer.write(event.text)
+                    written += len(event.text)
         except KeyboardInterrupt:
             stream.close()
         completion = stream.completion
         if self._show:
-            write("\n")
+            # What still came after the interruption belongs to the conversation, so it is shown.
+            writer.write(completion.text[written:])
+            writer.finish()
         if (error := completion.choices[0].error) is not None:
             raise SamplingError(error)
         self.messages = [*asked, Message("assistant", completion.text)]
         self._answers.append(completion)
         if self._show:
-            ends = {"cancelled": " · stopped", "length": " · cut at the limit"}
-            note(summary(completion.usage) + ends.get(completion.finish_reason, ""))
+            ends = {"cancelled": ["stopped"], "length": ["cut at the limit"]}
+            note(summary(completion.usage, *ends.get(completion.finish_reason, [])))
 
 
 def _lines(typed: bool) -> Iterator[str]:

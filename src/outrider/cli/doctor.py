@@ -113,7 +113,8 @@ def _print(values: dict[str, Any]) -> None:
         table.add_row("is", f"{model['title']} ({model['architecture']}), {model['fingerprint']}")
         table.add_row("context", f"{model['context']} tokens, {model['vocab_size']} in vocabulary")
         table.add_row(
-            "weights", f"{size(model['file_bytes'])} in the file, {size(model['weight_bytes'])} here"
+            "weights",
+            f"{size(model['file_bytes'])} in the file, {size(model['weight_bytes'])} here",
         )
         table.add_row("cache", f"{size(model['cache_bytes_per_token'])} a token")
         for kind, count in model["repacked"].items():

@@ -19,7 +19,7 @@ from outrider.cli.options import (
     System,
     command,
 )
-from outrider.cli.output import completion_record, note, print_json, summary, warn, write
+from outrider.cli.output import AnswerWriter, completion_record, note, print_json, summary, warn
 from outrider.cli.session import load_model, model_record
 from outrider.errors import SamplingError, UsageError
 
@@ -76,7 +76,11 @@ def generate(
     if prompts.prompts is not None:
         many = read_prompts(prompts.prompts, prompts.limit)
     else:
-        many = [Prompt(0, (sys.stdin.read() if prompt == "-" else str(prompt),))]
+        # A shell's own line end is no part of what was said.
+        text = sys.stdin.read().removesuffix("\n") if prompt == "-" else str(prompt)
+        if not text:
+            raise UsageError("The prompt is empty; write what to answer.")
+        many = [Prompt(0, (text,))]
 
     with load_model(machine, cache, speculation, accept_terms=accept_terms) as llm:
         chat = llm.has_chat_template and not raw
@@ -118,13 +122,14 @@ def _answer_one(
     (text,) = prompt.turns
     stream = llm.stream(_messages(system, text) if chat else text, **settings)
     alone = settings.get("n", 1) == 1
+    writer = AnswerWriter()
     for event in stream:
         if show and alone:
-            write(event.text)
+            writer.write(event.text)
     completion = stream.completion
     if show:
         if alone:
-            write("" if completion.text.endswith("\n") else "\n")
+            writer.finish()
         else:
             for index, choice in enumerate(completion.choices):
                 note(f"[{index}]")
@@ -145,6 +150,7 @@ def _answer_many(
 ) -> list[tuple[Prompt, int, Completion]]:
     """Every turn of every prompt, first turns first; a prompt, its turn and the answer."""
     from outrider.sampling import derive_seed, draw_seed  # noqa: PLC0415
+    from outrider.settings import make_request  # noqa: PLC0415
     from outrider.types import Message  # noqa: PLC0415
 
     seed = settings.get("seed", llm.seed)
@@ -162,9 +168,7 @@ def _answer_many(
                 content = (*said[prompt.index], Message("user", prompt.turns[turn]))
             # The first turn's seed is the one that `generate_many` gives the same file.
             path = (prompt.index, turn) if turn else (prompt.index,)
-            requests.append(
-                llm.request(content, **(settings | {"seed": derive_seed(seed, *path)}))
-            )
+            requests.append(make_request(content, settings | {"seed": derive_seed(seed, *path)}))
         answers = llm.generate_many(requests)
         for prompt, request, completion in zip(asked, requests, answers, strict=True):
             said[prompt.index] = (*(request.messages or ()), Message("assistant", completion.text))

@@ -12,7 +12,9 @@ from outrider.cli.output import console, download_progress, print_json, size
 
 @command
 def pull(
-    name: Annotated[str, typer.Argument(help="A name of the catalogue or hf:owner/repo/file.gguf.")],
+    name: Annotated[
+        str, typer.Argument(help="A name of the catalogue or hf:owner/repo/file.gguf.")
+    ],
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -60,9 +62,7 @@ def list_models(json: Json = False) -> None:
         entry, model = catalogue.get(name), installed.get(name)
         bytes_ = model.size if model else entry.size if entry else None
         state = "here" if model else "needs --accept-terms" if entry and entry.terms else "to pull"
-        table.add_row(
-            name, size(bytes_) if bytes_ else "?", entry.licence if entry else "", state
-        )
+        table.add_row(name, size(bytes_) if bytes_ else "?", entry.licence if entry else "", state)
     console().print(table)
     for model in installed.values():
         # A path is for copying: it is not wrapped.

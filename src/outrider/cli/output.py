@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,20 +17,82 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from outrider.models import Progress
+    from outrider import models
     from outrider.models.download import Listener
     from outrider.types import Choice, Completion, TokenLogprob, Usage
 
 
+HELD_BACK = 24
+"""Characters of a growing word that are held back at most."""
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     """One JSON object on standard output."""
-    typer.echo(json.dumps(values, ensure_ascii=False, indent=2))
+    text = json.dumps(values, ensure_ascii=False, indent=2)
+    # Lists of numbers on one line. Within a JSON string there is no line end to be mistaken.
+    typer.echo(re.sub(r"\[\n[-+.,\d\seE]+\]", lambda m: " ".join(m[0].split()), text))
 
 
-def write(text: str) -> None:
-    """A piece of an answer, at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+class AnswerWriter:
+    """Writes an answer to standard output as it comes.
+
+    On a terminal no word is broken at the end of a line: the one that is still growing is held
+    back. Elsewhere the text goes out as it is.
+
+    Args:
+        width: of the terminal in cells; None asks it, and means no wrapping where there is none.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        if width is None and sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+        self._width = width
+        self._column = 0
+        self._word = ""
+
+    def write(self, text: str) -> None:
+        """A piece of it."""
+        if self._width is None:
+            sys.stdout.write(text)
+        else:
+            for part in re.findall(r"\n|[^\S\n]+|\S+", text):
+                self._take(part, self._width)
+        sys.stdout.flush()
+
+    def finish(self) -> None:
+        """The word that was held back, and a new line."""
+        self._put_word(self._width or 0)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        self._column = 0
+
+    def _take(self, part: str, width: int) -> None:
+        if not part.isspace():
+            self._word += part
+            # Scripts without spaces, and long addresses, are not kept waiting.
+            if len(self._word) > HELD_BACK:
+                self._put_word(width)
+            return
+        self._put_word(width)
+        if part == "\n":
+            sys.stdout.write(part)
+            self._column = 0
+        elif self._column + len(part) < width:
+            sys.stdout.write(part)
+            self._column += len(part)
+
+    def _put_word(self, width: int) -> None:
+        from rich.cells import cell_len  # noqa: PLC0415
+
+        cells = cell_len(self._word)
+        if self._column and self._column + cells > width and cells <= width:
+            sys.stdout.write("\n")
+            self._column = 0
+        sys.stdout.write(self._word)
+        self._column += cells
+        if width and self._column > width:  # the terminal has broken the line itself
+            self._column = self._column % width or width
+        self._word = ""
 
 
 def note(text: str) -> None:
@@ -66,13 +130,13 @@ def download_progress() -> Iterator[Listener]:
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         DownloadColumn,
-        Progress as Bars,
+        Progress,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
-    bars = Bars(
+    bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         DownloadColumn(),
@@ -84,7 +148,7 @@ def download_progress() -> Iterator[Listener]:
     )
     source = ""
 
-    def listen(progress: Progress) -> None:
+    def listen(progress: models.Progress) -> None:
         nonlocal source
         if progress.source != source:
             source = progress.source
@@ -100,7 +164,8 @@ def download_progress() -> Iterator[Listener]:
     try:
         yield listen
     finally:
-        bars.stop()
+        if source:
+            bars.stop()
 
 
 def size(count: float) -> str:
@@ -112,18 +177,22 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def summary(usage: Usage) -> str:
-    """One line about one answer's speed."""
+def summary(usage: Usage, *more: str) -> str:
+    """One line about one answer's speed; two on a narrow terminal."""
     cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
     parts = [
-        f"{usage.completion_tokens} tokens",
-        f"{usage.tokens_per_second:.1f} tokens/s",
+        f"{usage.completion_tokens} tokens, {usage.tokens_per_second:.1f}/s",
         f"first after {usage.first_token_ms:.0f} ms",
         f"prompt {usage.prompt_tokens}{cached}",
     ]
     if usage.draft_tokens:
         parts.append(f"drafts {usage.acceptance_rate:.0%} accepted")
-    return " · ".join(parts)
+    lines, width = [""], shutil.get_terminal_size().columns
+    for part in (*parts, *more):
+        if lines[-1] and len(lines[-1]) + 3 + len(part) > width:
+            lines.append("")
+        lines[-1] += f" · {part}" if lines[-1] else part
+    return "\n".join(lines)
 
 
 def completion_record(completion: Completion) -> dict[str, Any]:

@@ -42,9 +42,8 @@ def model_record(llm: LLM, model: str) -> dict[str, Any]:
     """What a record says about the model and what computes it."""
     return {
         "model": model,
-        "fingerprint": llm.fingerprint,
-        "kernel": llm.engine.kernel,
-        "threads": llm.engine.threads,
+        "fingerprint": llm.model.fingerprint,
+        **llm.model.facts,
         "context": llm.context,
         "drafter": llm.drafter,
     }
