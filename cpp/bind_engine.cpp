@@ -158,10 +158,19 @@ class PassHandle {
   uint64_t number_;
 };
 
+void check_sampler(const Engine& engine, const Sampler& sampler) {
+  if (sampler.vocab_size() != engine.model().hyper.vocab) {
+    throw UsageError("A sampler for a vocabulary of " + std::to_string(sampler.vocab_size()) +
+                     " cannot choose from the " + std::to_string(engine.model().hyper.vocab) + " tokens of this model.");
+  }
+}
+
 // Follow the target's own choices down a tree; see Pass.walk in outrider.engines.base.
 std::pair<std::vector<int>, int> walk(const Engine& engine, int root, int64_t position,
                                       const std::vector<int32_t>& tokens, const std::vector<int32_t>& parents,
                                       Sampler& sampler) {
+  check_sampler(engine, sampler);
+  if (tokens.size() != parents.size()) throw UsageError("A tree's tokens and parents differ in length.");
   std::vector<int> accepted;
   std::vector<int32_t> path;
   int node = -1;
@@ -183,7 +192,7 @@ std::pair<std::vector<int>, int> walk(const Engine& engine, int root, int64_t po
 
 void bind_engine(nb::module_& m) {
   nb::class_<Gguf>(m, "Gguf", "A GGUF file, mapped and checked.")
-      .def(nb::new_([](const std::string& path) { return Gguf::open(path); }), "path"_a)
+      .def(nb::new_([](const nb::bytes& path) { return Gguf::open(std::string(path.c_str(), path.size())); }), "path"_a)
       .def_prop_ro("size", &Gguf::size, "Bytes of the file.")
       .def(
           "metadata",
@@ -198,7 +207,7 @@ void bind_engine(nb::module_& m) {
           [](const Gguf& file) {
             nb::list out;
             for (const Tensor& t : file.tensors()) {
-              out.append(nb::make_tuple(t.name, type_name(t.type), t.shape, t.bytes.size()));
+              out.append(nb::make_tuple(text(t.name), type_name(t.type), t.shape, t.bytes.size()));
             }
             return out;
           },
@@ -257,6 +266,7 @@ void bind_engine(nb::module_& m) {
           [](const PassHandle& pass, int row, Sampler& sampler, int64_t position, const std::vector<int32_t>& path,
              std::optional<Vector<uint32_t>> mask) {
             return pass.with([&](Engine& e) {
+              check_sampler(e, sampler);
               if (mask && mask->shape(0) != (static_cast<size_t>(e.model().hyper.vocab) + 31) / 32) {
                 throw UsageError("A mask of " + std::to_string(mask->shape(0)) +
                                  " words does not fit this vocabulary.");
@@ -274,10 +284,13 @@ void bind_engine(nb::module_& m) {
       .def(
           "top",
           [](const PassHandle& pass, int row, int k) {
-            std::vector<int32_t> ids(k);
-            std::vector<double> values(k);
+            const int vocab = pass.with([](Engine& e) { return e.model().hyper.vocab; });
+            // Before there is memory for them; `top` refuses the rest.
+            if (k > vocab) throw UsageError("There are not " + std::to_string(k) + " tokens in this vocabulary.");
+            std::vector<int32_t> ids(std::max(k, 0));
+            std::vector<double> values(std::max(k, 0));
             pass.with([&](Engine& e) {
-              top(e.logits(row), e.model().hyper.vocab, k, ids.data(), values.data());
+              top(e.logits(row), vocab, k, ids.data(), values.data());
               return 0;
             });
             return std::pair(ids, values);

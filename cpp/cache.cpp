@@ -46,15 +46,13 @@ int64_t Cache::free_blocks() const {
 
 void Cache::reserve(int64_t fresh, int64_t revived, int64_t capacity) const {
   if (blocks_for(capacity) > blocks_) {
-    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens needs " +
-                            std::to_string(blocks_for(capacity) * shape_.block_bytes() / 1000000 + 1) +
-                            " MB of cache and the budget is " + std::to_string(bytes() / 1000000) +
-                            " MB; raise --cache-budget or lower --max-tokens.",
+    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens does not fit the cache budget, which holds " +
+                            std::to_string(blocks_ * kTile) + "; raise --cache-budget or lower --max-tokens.",
                         true);
   }
   if (fresh + revived > free_blocks()) {
     throw CapacityError("The cache has room for " + std::to_string(std::max<int64_t>(free_blocks(), 0) * kTile) +
-                            " more tokens now and " + std::to_string(fresh * kTile) +
+                            " more tokens now and " + std::to_string((fresh + revived) * kTile) +
                             " are needed; wait until other requests end.",
                         false);
   }

@@ -17,7 +17,7 @@ constexpr int kSegment = 512;     // columns of one piece of element-wise work
 
 int64_t padded(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 
-std::string row_text(size_t row) { return "Row " + std::to_string(row); }
+std::string row_text(int64_t row) { return "Row " + std::to_string(row); }
 
 }  // namespace
 
@@ -43,6 +43,10 @@ CachedSequence& Engine::open(std::span<const int32_t> tokens, int64_t capacity, 
                             std::to_string(context_) + "; shorten the prompt or lower --max-tokens.",
                         true);
   }
+  if (capacity < static_cast<int64_t>(tokens.size())) {
+    throw UsageError("A capacity of " + std::to_string(capacity) + " tokens is less than the " +
+                     std::to_string(tokens.size()) + " that the sequence begins with.");
+  }
   return cache_.open(tokens, capacity, share);
 }
 
@@ -53,7 +57,11 @@ CachedSequence& Engine::fork(int64_t id, int64_t capacity) {
                             std::to_string(context_) + ".",
                         true);
   }
-  return cache_.fork(parent, std::max(capacity, parent.length));
+  if (capacity < parent.length) {
+    throw UsageError("A capacity of " + std::to_string(capacity) + " tokens is less than the " +
+                     std::to_string(parent.length) + " that the sequence already has.");
+  }
+  return cache_.fork(parent, capacity);
 }
 
 const float* Engine::logits(int row) const {
@@ -83,6 +91,9 @@ void Engine::check(const RowSpans& rows, int layers, std::span<const int> hidden
     if (layer < 0 || layer > depth) {
       throw UsageError("hidden names layer " + std::to_string(layer) + "; this pass has 0 to " +
                        std::to_string(depth) + ".");
+    }
+    if (std::count(hidden.begin(), hidden.end(), layer) > 1) {
+      throw UsageError("hidden names layer " + std::to_string(layer) + " twice.");
     }
   }
   for (size_t i = 0; i < n; ++i) {
@@ -209,9 +220,7 @@ void Engine::make_room(int rows) {
   gate_.need(n * h.feed_forward);
   up_.need(n * h.feed_forward);
   codes_.need(n * widest);
-  scales_.need(n * widest / kGroup);
-  scaled_sums_.need(n * widest / kGroup);
-  sums_.need(n * widest / kGroup);
+  groups_.need(n * widest / kGroup);
   if (split_chunks_) {
     part_outs_.need(n * h.heads * longest_chunks_ * h.head_dim);
     part_softmax_.resize(n * h.heads * longest_chunks_);
@@ -250,6 +259,7 @@ void Engine::forward(const RowSpans& rows, int layers, std::span<const int> hidd
 
   ++outcome_.number;
   outcome_.rows = n;
+  outcome_.depth = depth;
   outcome_.logit_row.assign(n, -1);
   head_rows_.clear();
   for (int i = 0; i < n; ++i) {
@@ -324,11 +334,10 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
     share(thread, n * segments, [&](int piece) {
       const int r = piece / segments, from = piece % segments * kSegment;
       const int count = std::min(kSegment, h.feed_forward - from);
-      const int64_t place = int64_t{r} * h.feed_forward + from, group = place / kGroup;
+      const int64_t place = int64_t{r} * h.feed_forward + from;
       float* gate = gate_.data() + place;
       kernels_.silu_mul(gate, up_.data() + place, count, gate);
-      kernels_.quantize(gate, count, codes_.data() + place, scales_.data() + group, sums_.data() + group,
-                        scaled_sums_.data() + group);
+      kernels_.quantize(gate, count, codes_.data() + place, groups_.data() + place / kGroup);
     });
     pool_.barrier();
     multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(), n);
@@ -360,9 +369,7 @@ void Engine::absorb(int row, int layer) {
 }
 
 void Engine::quantize(int row, const float* x, int n) {
-  const int64_t group = int64_t{row} * n / kGroup;
-  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n, scales_.data() + group, sums_.data() + group,
-                    scaled_sums_.data() + group);
+  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n, groups_.data() + int64_t{row} * n / kGroup);
 }
 
 // Outputs are split over threads, the inner dimension never. Shares are equal in bytes.
@@ -373,7 +380,7 @@ void Engine::multiply(int thread, std::span<const Product> products, const float
   const int64_t first = total * thread / pool_.size(), last = total * (thread + 1) / pool_.size();
   int64_t place = 0;
   for (const Product& p : products) {
-    const Activations in{codes_.data(), scales_.data(), sums_.data(), scaled_sums_.data(), x, p.matrix->inputs};
+    const Activations in{codes_.data(), groups_.data(), x, p.matrix->inputs};
     const int64_t block_bytes = int64_t{record_bytes(p.matrix->layout)} * p.matrix->groups();
     for (int block = 0; block < p.matrix->blocks(); ++block, place += block_bytes) {
       if (place >= first && place < last) {
@@ -569,6 +576,10 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
 void Engine::keep(int64_t id, std::span<const int32_t> rows) {
   CachedSequence& sequence = cache_.find(id);
   const Hyperparameters& h = model_.hyper;
+  if (outcome_.depth < h.layers && !rows.empty()) {
+    throw UsageError("The last pass ran only the first " + std::to_string(outcome_.depth) +
+                     " layers: its rows lack the rest and cannot be kept.");
+  }
   for (size_t i = 0; i < rows.size(); ++i) {
     const int row = rows[i];
     if (row < 0 || row >= static_cast<int>(places_.size()) || places_[row].slot < 0 ||

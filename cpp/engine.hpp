@@ -39,6 +39,7 @@ struct Outcome {
   std::vector<int> hidden_layers;
   Buffer<float> hidden;  // [hidden layers][rows][width]
   int rows = 0;
+  int depth = 0;  // layers that were run
 };
 
 class Engine {
@@ -143,8 +144,7 @@ class Engine {
   // [rows][…]
   Buffer<float> state_, normed_, change_, query_, key_, value_, attended_, gate_, up_;
   Buffer<int8_t> codes_;
-  Buffer<float> scales_, scaled_sums_;
-  Buffer<int32_t> sums_;
+  Buffer<ActivationGroup> groups_;
   Buffer<float> part_outs_;  // [rows][heads][chunks][head_dim], where chunks are split over threads
   std::vector<Softmax> part_softmax_;
   std::vector<Workspace> workspaces_;

@@ -201,7 +201,7 @@ struct Gguf::Mapping {
 };
 
 Gguf Gguf::open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     throw ModelFileError("The model file " + path + " cannot be opened: " + std::strerror(errno) + ".");
   }
@@ -213,7 +213,7 @@ Gguf Gguf::open(const std::string& path) {
   }
   ::close(fd);
   if (mapping->data == MAP_FAILED) {
-    throw ModelFileError("The model file " + path + " is empty or cannot be mapped.");
+    throw ModelFileError("The model file " + path + " is empty or not a regular file.");
   }
   Gguf file = parse({static_cast<const uint8_t*>(mapping->data), mapping->size});
   file.mapping_ = std::move(mapping);
@@ -280,6 +280,7 @@ Gguf Gguf::parse(std::span<const uint8_t> bytes) {
     file.tensors_.push_back(std::move(tensor));
   }
 
+  if (tensor_count == 0) return file;
   in.at("the padding before the tensors");
   in.take((alignment - in.place() % alignment) % alignment);
   const auto data = bytes.subspan(in.place());

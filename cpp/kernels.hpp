@@ -33,9 +33,9 @@ struct Kernels {
 
   // y = x / sqrt(mean(x²) + epsilon) · weight
   void (*rms_norm)(const float* x, const float* weight, int n, float epsilon, float* y);
-  // Groups of 32: scale = max|x| / 127, code = round(x / scale). A group that is not finite gets
-  // the scale not-a-number, so that its row alone is spoilt.
-  void (*quantize)(const float* x, int n, int8_t* codes, float* scales, int32_t* sums, float* scaled_sums);
+  // Groups of 32: middle = (max + min) / 2, scale = (max − min) / 254, code = round((x − middle) /
+  // scale). A group that is not finite gets the scale not-a-number, so that its row alone is spoilt.
+  void (*quantize)(const float* x, int n, int8_t* codes, ActivationGroup* groups);
   void (*add)(float* x, const float* y, int n);
   // y = gate / (1 + exp(−gate)) · up
   void (*silu_mul)(const float* gate, const float* up, int n, float* y);

@@ -9,26 +9,30 @@ void rms_norm(const float* x, const float* weight, int n, float epsilon, float* 
   for (int i = 0; i < n; i += kLanes) store(y + i, mul(mul(load(x + i), factor), load(weight + i)));
 }
 
-// Below this a group counts as zero: its scale's inverse would overflow.
+// A group that spreads less than this counts as constant: the inverse of its scale would overflow.
 constexpr float kTiny = 1e-30f;
 
-void quantize(const float* x, int n, int8_t* codes, float* scales, int32_t* sums, float* scaled_sums) {
-  for (int g = 0; g < n / kGroup; ++g, x += kGroup, codes += kGroup) {
+void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
+  for (int g = 0; g < n / kGroup; ++g, x += kGroup, codes += kGroup, ++groups) {
     const V a = load(x), b = load(x + kLanes);
-    const float top = peak(max(abs(a), abs(b)));
+    const float high = greatest(max(a, b)), low = least(min(a, b));
+    const float middle = 0.5f * high + 0.5f * low;
+    // The middle is rounded, so its sides differ; codes have to reach the farther one.
+    const float above = high - middle, beneath = middle - low;
+    const float half = above > beneath ? above : beneath;
     // x − x is 0 for every finite x and not a number for the others.
     const bool finite = sum(add(sub(a, a), sub(b, b))) == 0.0f;
-    if (!finite || top < kTiny) {
+    if (!finite || half < kTiny) {
       std::memset(codes, 0, kGroup);
-      scales[g] = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
-      sums[g] = 0;
-      scaled_sums[g] = scales[g];
+      const float scale = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+      *groups = {scale, finite ? middle : 0.0f, finite ? kGroup * middle : scale, 0};
       continue;
     }
-    const V inverse = all(127.0f / top);
-    scales[g] = top / 127.0f;
-    sums[g] = to_codes(codes, round(mul(a, inverse))) + to_codes(codes + kLanes, round(mul(b, inverse)));
-    scaled_sums[g] = scales[g] * static_cast<float>(sums[g]);
+    const V inverse = all(127.0f / half), centre = all(middle);
+    const float scale = half / 127.0f;
+    const int32_t code_sum = to_codes(codes, round(mul(sub(a, centre), inverse))) +
+                             to_codes(codes + kLanes, round(mul(sub(b, centre), inverse)));
+    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle), code_sum};
   }
 }
 
@@ -114,7 +118,7 @@ Softmax softmax(float* scores, int valid) {
   for (int t = 0; t < tiles; ++t) {
     top = max(select(first(valid - t * kTile), load(scores + t * kTile), lowest), top);
   }
-  Softmax result{peak(top), 0};
+  Softmax result{greatest(top), 0};
   V total = all(0);
   for (int t = 0; t < tiles; ++t) {
     float* s = scores + t * kTile;

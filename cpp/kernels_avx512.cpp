@@ -34,20 +34,18 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   const int groups = matrix.groups();
   const uint8_t* record = matrix.record(block, 0);
   const int8_t* codes = in.codes + int64_t{row} * in.inputs;
-  const float* scales = in.scales + int64_t{row} * groups;
-  const float* scaled_sums = in.scaled_sums + int64_t{row} * groups;
-  const int32_t* sums = in.sums + int64_t{row} * groups;
-  const __m512i low = _mm512_set1_epi8(15);
+  const ActivationGroup* x = in.groups + int64_t{row} * groups;
+  // Codes are stored with an offset that makes them unsigned; it is taken off where sums begin.
+  constexpr int offset = L == Layout::U4 ? -8 : L == Layout::I8 ? -128 : 0;
+  const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi8(1);
   V total[R][2];
   for (int r = 0; r < R; ++r) total[r][0] = total[r][1] = all(0);
 
-  for (int g = 0; g < groups; ++g, record += record_bytes(L)) {
-    __m512i dot[R][2];
+  for (int g = 0; g < groups; ++g, ++x, record += record_bytes(L)) {
+    __m512i dot[R][2], code_sum[2];
+    code_sum[0] = code_sum[1] = _mm512_set1_epi32(offset * kGroup);
     for (int r = 0; r < R; ++r) {
-      // Codes are stored with an offset that makes them unsigned; it is taken off here.
-      constexpr int offset = L == Layout::U4 ? -8 : L == Layout::I8 ? -128 : 0;
-      dot[r][0] = dot[r][1] =
-          offset ? _mm512_set1_epi32(offset * sums[int64_t{r} * groups + g]) : _mm512_setzero_si512();
+      dot[r][0] = dot[r][1] = offset ? _mm512_set1_epi32(offset * x[int64_t{r} * groups].code_sum) : _mm512_setzero_si512();
     }
     for (int j = 0; j < kGroup / 4; ++j) {
       __m512i w0, w1;
@@ -62,10 +60,12 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
         w1 = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
         _mm_prefetch(reinterpret_cast<const char*>(record + 64 * j + kAhead), _MM_HINT_T0);
       }
+      code_sum[0] = _mm512_dpbusd_epi32(code_sum[0], w0, ones);
+      code_sum[1] = _mm512_dpbusd_epi32(code_sum[1], w1, ones);
       for (int r = 0; r < R; ++r) {
-        const __m512i x = broadcast4(codes + int64_t{r} * in.inputs + g * kGroup + 4 * j);
-        dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], w0, x);
-        dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, x);
+        const __m512i four = broadcast4(codes + int64_t{r} * in.inputs + g * kGroup + 4 * j);
+        dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], w0, four);
+        dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, four);
       }
     }
     const auto* halves = reinterpret_cast<const uint16_t*>(record + (L == Layout::I8 ? 1024 : 512));
@@ -77,15 +77,16 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       _mm_prefetch(reinterpret_cast<const char*>(halves + kBlock) + kAhead, _MM_HINT_T0);
       const V minimum0 = from_half(halves + kBlock), minimum1 = from_half(halves + kBlock + kLanes);
       for (int r = 0; r < R; ++r) {
-        const V x = all(scaled_sums[int64_t{r} * groups + g]);
-        total[r][0] = fma(minimum0, x, total[r][0]);
-        total[r][1] = fma(minimum1, x, total[r][1]);
+        const V value_sum = all(x[int64_t{r} * groups].sum);
+        total[r][0] = fma(minimum0, value_sum, total[r][0]);
+        total[r][1] = fma(minimum1, value_sum, total[r][1]);
       }
     }
+    const V sum0 = _mm512_cvtepi32_ps(code_sum[0]), sum1 = _mm512_cvtepi32_ps(code_sum[1]);
     for (int r = 0; r < R; ++r) {
-      const V x = all(scales[int64_t{r} * groups + g]);
-      total[r][0] = fma(_mm512_cvtepi32_ps(dot[r][0]), mul(scale0, x), total[r][0]);
-      total[r][1] = fma(_mm512_cvtepi32_ps(dot[r][1]), mul(scale1, x), total[r][1]);
+      const V x_scale = all(x[int64_t{r} * groups].scale), middle = all(x[int64_t{r} * groups].middle);
+      total[r][0] = fma(fma(_mm512_cvtepi32_ps(dot[r][0]), x_scale, mul(sum0, middle)), scale0, total[r][0]);
+      total[r][1] = fma(fma(_mm512_cvtepi32_ps(dot[r][1]), x_scale, mul(sum1, middle)), scale1, total[r][1]);
     }
   }
   for (int r = 0; r < R; ++r) {

@@ -16,8 +16,11 @@ namespace scalar {
 //
 #include "kernels.inl"
 
-// The quantised arithmetic as it is defined: the integer products of a group are summed exactly,
-// then one multiplication of the scales and one fused multiply-add, groups ascending.
+// The quantised arithmetic as it is defined. With weights scale·code + minimum and activations
+// middle + scale·code, a group of 32 gives
+//   minimum·Σ x  +  scale·(x.scale·Σ code·x.code + x.middle·Σ code),
+// where the sums of codes are exact integers and the rest is this sequence of roundings; groups
+// ascending.
 void matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows, float* out,
             int64_t stride) {
   const int groups = matrix.groups();
@@ -32,15 +35,15 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
           }
           continue;
         }
-        int32_t dot = 0;
+        int32_t dot = 0, code_sum = 0;
         for (int i = g * kGroup; i < (g + 1) * kGroup; ++i) {
           dot += matrix.code(output, i) * in.codes[int64_t{r} * in.inputs + i];
+          code_sum += matrix.code(output, i);
         }
-        const int64_t place = int64_t{r} * groups + g;
-        if (matrix.layout == Layout::U4M) {
-          total = std::fma(matrix.minimum(output, g), in.scaled_sums[place], total);
-        }
-        total = std::fma(static_cast<float>(dot), matrix.scale(output, g) * in.scales[place], total);
+        const ActivationGroup& x = in.groups[int64_t{r} * groups + g];
+        if (matrix.layout == Layout::U4M) total = std::fma(matrix.minimum(output, g), x.sum, total);
+        const float product = std::fma(static_cast<float>(dot), x.scale, static_cast<float>(code_sum) * x.middle);
+        total = std::fma(product, matrix.scale(output, g), total);
       }
       out[r * stride + lane] = total;
     }

@@ -74,13 +74,21 @@ class Matrix {
   Buffer<uint8_t> data_;
 };
 
-// One row of a matrix product's input, quantised to 8 bits a group: x ≈ scale·code.
+// What a group of 32 activations became: x ≈ middle + scale·code. Codes are spread between the
+// group's own least and greatest value, because many groups hold outliers of one sign only: against
+// codes around zero that more than halves the divergence from the exact model.
+struct ActivationGroup {
+  float scale;
+  float middle;
+  float sum;         // of the values as quantised: scale·Σ code + 32·middle
+  int32_t code_sum;  // Σ code
+};
+
+// The rows of a matrix product's input.
 struct Activations {
-  const int8_t* codes;      // [rows][inputs]
-  const float* scales;      // [rows][groups]
-  const int32_t* sums;      // [rows][groups], of the codes
-  const float* scaled_sums; // [rows][groups], scale·sum
-  const float* floats;      // [rows][inputs], for F32 matrices
+  const int8_t* codes;            // [rows][inputs]
+  const ActivationGroup* groups;  // [rows][groups]
+  const float* floats;            // [rows][inputs], for F32 matrices
   int inputs;
 };
 

@@ -18,7 +18,6 @@ inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 // The second operand where either is not a number.
 inline V max(V a, V b) { return _mm512_max_ps(a, b); }
 inline V min(V a, V b) { return _mm512_min_ps(a, b); }
-inline V abs(V a) { return _mm512_abs_ps(a); }
 // To the nearest whole number, ties to even.
 inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline V from_half(const uint16_t* p) {
@@ -35,6 +34,8 @@ inline V power_of_two(V n) {
   const __m512i i = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(i, 23));
 }
+inline float greatest(V a) { return _mm512_reduce_max_ps(a); }
+inline float least(V a) { return _mm512_reduce_min_ps(a); }
 // Whole numbers of at most 8 bits, as bytes; returns their sum.
 inline int32_t to_codes(int8_t* p, V a) {
   const __m512i i = _mm512_cvtps_epi32(a);
@@ -66,7 +67,6 @@ inline V div(V a, V b) { return each([&](int i) { return a.lane[i] / b.lane[i]; 
 inline V fma(V a, V b, V c) { return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); }); }
 inline V max(V a, V b) { return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; }); }
 inline V min(V a, V b) { return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; }); }
-inline V abs(V a) { return each([&](int i) { return std::fabs(a.lane[i]); }); }
 inline V round(V a) { return each([&](int i) { return std::nearbyint(a.lane[i]); }); }
 inline V from_half(const uint16_t* p) { return each([&](int i) { return half_to_float(p[i]); }); }
 inline void to_half(uint16_t* p, V a) {
@@ -80,7 +80,21 @@ inline Mask below(V a, V b) {
   return m;
 }
 inline V power_of_two(V n) {
-  return each([&](int i) { return std::bit_cast<float>((static_cast<int32_t>(n.lane[i]) + 127) << 23); });
+  // The result for what is not a number does not matter, but the conversion would be undefined.
+  return each([&](int i) {
+    const float whole = n.lane[i] == n.lane[i] ? n.lane[i] : 0.0f;
+    return std::bit_cast<float>((static_cast<int32_t>(whole) + 127) << 23);
+  });
+}
+inline float greatest(V a) {
+  float top = a.lane[0];
+  for (float x : a.lane) top = x > top ? x : top;
+  return top;
+}
+inline float least(V a) {
+  float bottom = a.lane[0];
+  for (float x : a.lane) bottom = x < bottom ? x : bottom;
+  return bottom;
 }
 inline int32_t to_codes(int8_t* p, V a) {
   int32_t sum = 0;
@@ -103,19 +117,12 @@ inline float sum(V a) {
   return lane[0];
 }
 
-inline float peak(V a) {
-  float lane[16];
-  store(lane, a);
-  float top = lane[0];
-  for (int i = 1; i < 16; ++i) top = lane[i] > top ? lane[i] : top;
-  return top;
-}
-
 // eˣ: reduced by whole powers of two, then a polynomial of degree 6 on |r| ≤ ln 2 / 2; the error is
-// about one unit in the last place. Below −87.3 it is 0, above 88 it stays at e⁸⁸.
+// about one unit in the last place. Below −87.3 it is 0, above 88 it stays at e⁸⁸; what is not a
+// number stays so.
 inline V exp(V x) {
   const V small = all(-87.3f);
-  const V clamped = max(min(x, all(88.0f)), small);
+  const V clamped = max(small, min(all(88.0f), x));
   const V n = round(mul(clamped, all(1.44269504f)));
   V r = fma(n, all(-0.693145752f), clamped);  // ln 2 in two parts, the first exact in few bits
   r = fma(n, all(-1.42860677e-6f), r);

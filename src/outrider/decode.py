@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,18 @@ from outrider import registry
 from outrider.control.base import Controller
 from outrider.drafters.base import Drafter, Observation
 from outrider.engines.base import HISTORY, Pass, Rows, TargetModel
-from outrider.errors import SamplingError
+from outrider.errors import SamplingError, UsageError
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
 from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
-from outrider.verify import Masks, Verifier
+from outrider.verify import Mask, Verifier
 
 PREFILL_CHUNK = 256
 """Prompt rows in one pass beside decoding ones: a longer chunk delays the others' next token."""
 
 STEPS_KEPT = 1024
+
+Load = Callable[[registry.Group, str], Any]
 STEP_FIELDS = tuple(f.name for f in fields(Step))
 
 
@@ -87,6 +90,10 @@ class Loop:
         max_streams: completions that run at once at most.
         defaults: the speculation that jobs get which ask for none in particular.
         prefill_chunk: prompt rows in one pass at most.
+        load: finds a plug-in by its group and name.
+
+    Raises:
+        UsageError: max_streams does not fit the engine's passes.
     """
 
     def __init__(
@@ -96,13 +103,20 @@ class Loop:
         max_streams: int = 16,
         defaults: Defaults | None = None,
         prefill_chunk: int = PREFILL_CHUNK,
+        load: Load = registry.load,
     ) -> None:
+        if not 1 <= max_streams <= engine.capabilities.max_rows:
+            raise UsageError(
+                f"max_streams has to lie between 1 and the {engine.capabilities.max_rows} rows of "
+                f"a pass, not {max_streams}."
+            )
         self.engine = engine
         self.scheduler = Scheduler(engine, max_streams)
         self.defaults = defaults or Defaults()
         self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
         self.totals = Step()
         self._prefill_chunk = prefill_chunk
+        self._load = load
         self._drafters: dict[str, Drafter] = {}
         self._controllers: dict[tuple[str, int | None], Controller] = {}
         self._verifiers: dict[str, Verifier] = {}
@@ -185,16 +199,16 @@ class Loop:
         wish = job.speculation
         name = wish.drafter or self.defaults.drafter
         if name not in self._drafters:
-            self._drafters[name] = registry.load("drafters", name)(self.engine)
+            self._drafters[name] = self._load("drafters", name)(self.engine)
         count = wish.num_draft_tokens
         key = (
             wish.controller or self.defaults.controller,
             self.defaults.num_draft_tokens if count is None else count,
         )
         if key not in self._controllers:
-            self._controllers[key] = registry.load("controllers", key[0])(self.engine.cost, key[1])
+            self._controllers[key] = self._load("controllers", key[0])(self.engine.cost, key[1])
         if wish.verification not in self._verifiers:
-            self._verifiers[wish.verification] = registry.load("verifiers", wish.verification)()
+            self._verifiers[wish.verification] = self._load("verifiers", wish.verification)()
         return self._drafters[name], self._controllers[key], self._verifiers[wish.verification]
 
     def _begin(self, run: Run) -> None:
@@ -218,7 +232,7 @@ class Loop:
         trees: dict[int, Tree] = {}
         drafting = [run for run in decoding if run.drafts and run.left > 1]
         # Whole batches: runs that share drafter and controller are drafted together.
-        keyed = sorted(drafting, key=lambda run: self._group(run))
+        keyed = sorted(drafting, key=self._group)
         for _, group in groupby(keyed, key=self._group):
             runs = list(group)
             drafter, controller, _ = self._parts(runs[0].job)
@@ -227,6 +241,7 @@ class Loop:
                 # The pass also says the token after the draft, so the draft may be one shorter
                 # than what is left to say.
                 run.entry.max_nodes = max(budget // len(runs), 0)
+                run.entry.max_depth = run.left - 1
             try:
                 controller.limit(batch, budget)
                 proposed = drafter.draft(batch)
@@ -350,14 +365,14 @@ class Loop:
                 len(run.entry.tokens),
                 planned.tree,
                 run.entry.sampler,
-                self._masks(planned),
+                mask=self._mask(planned),
             )
         except SamplingError as error:
             # Its own fault alone: the other completions go on.
             self._finish(run, "error", error=str(error))
             return None
 
-    def _masks(self, planned: Planned) -> Masks | None:
+    def _mask(self, planned: Planned) -> Mask | None:
         run, constraint = planned.run, planned.run.job.constraint
         if constraint is None:
             return None
@@ -386,7 +401,11 @@ class Loop:
             return tuple(TokenLogprob(t, float(p)) for t, p in zip(ids, chosen, strict=True))
         tops, values = outcome.top(rows, min(count, self.engine.vocab_size))
         return tuple(
-            TokenLogprob(token, float(chosen[i]), tuple(zip(tops[i].tolist(), values[i].tolist())))
+            TokenLogprob(
+                token,
+                float(chosen[i]),
+                tuple(zip(tops[i].tolist(), values[i].tolist(), strict=True)),
+            )
             for i, token in enumerate(ids)
         )
 

@@ -181,11 +181,11 @@ class Scheduler:
 
     def _open(self, waiting: Waiting) -> Run:
         job = waiting.job
-        # Log-probabilities of the prompt need every one of its rows, so none may come from the cache.
-        shared = job.tokens if job.prompt_logprobs is None else ()
+        # Log-probabilities of the prompt need every row of it, so none may come from the cache.
+        share = job.prompt_logprobs is None
         opened: list[CachedSequence] = []
         try:
-            opened.append(self._engine.open(shared, job.capacity))
+            opened.append(self._engine.open(job.tokens, job.capacity, share=share))
             # A promise is a sequence without tokens: it holds room until the prompt can be forked.
             opened.extend(self._engine.open((), job.capacity) for _ in range(job.n - 1))
         except CapacityError as error:

@@ -1,9 +1,14 @@
-"""Verification: which drafted nodes the target itself would have chosen."""
+"""Verification: which of the drafted tokens the target itself would have said.
+
+*Coupled* verification asks for the target's own choice at each node, with the noise that plain
+decoding asks for at that position. It follows the draft while the two agree, so whatever was
+drafted, the tokens are those of plain decoding.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +18,57 @@ from outrider.sampling import Sampler
 from outrider.tree import ROOT, Tree
 from outrider.types import Verdict
 
-Masks = Callable[[int], NDArray[np.uint32]]
-"""The allowed tokens below a node (ROOT included), as packed bits."""
+Mask = Callable[[int], NDArray[np.uint32]]
+"""The packed bits of the tokens that a constraint allows after a node (ROOT included)."""
+
+
+def follow(tree: Tree, choose: Callable[[int, Sequence[int]], int]) -> Verdict:
+    """Go down the tree as long as a child carries the token chosen at its parent.
+
+    Args:
+        tree: the draft.
+        choose: the target's choice after a node, given the tokens on the path to it.
+    """
+    node, accepted, path = ROOT, list[int](), list[int]()
+    while True:
+        token = choose(node, path)
+        child = next((c for c in tree.children(node) if tree.tokens[c] == token), None)
+        if child is None:
+            return Verdict(tuple(accepted), token)
+        accepted.append(child)
+        path.append(token)
+        node = child
+
+
+def coupled_walk(
+    logits: NDArray[np.float32],
+    tree: Tree,
+    sampler: Sampler,
+    position: int,
+    mask: Mask | None = None,
+) -> Verdict:
+    """Coupled verification over plain arrays; the definition that engines are tested against.
+
+    Args:
+        logits: float32[1 + len(tree), vocab_size]; row 0 is the root's, row i + 1 node i's.
+        tree: the draft.
+        sampler: its history ends with the root.
+        position: absolute index of the token that follows the root.
+        mask: allowed tokens after a node, or None for all.
+
+    Raises:
+        SamplingError: no token is left at a node that was reached.
+    """
+
+    def choose(node: int, path: Sequence[int]) -> int:
+        bits = None if mask is None else mask(node)
+        return sampler.choose(logits[node + 1], position + len(path), path, bits)
+
+    return follow(tree, choose)
 
 
 class Verifier(ABC):
-    """Decides over one tree; knows neither drafter nor controller."""
+    """Decides which drafted tokens stand. It needs the pass and the tree, nothing else."""
 
     @abstractmethod
     def verify(
@@ -28,29 +78,26 @@ class Verifier(ABC):
         position: int,
         tree: Tree,
         sampler: Sampler,
-        masks: Masks | None = None,
+        *,
+        mask: Mask | None = None,
     ) -> Verdict:
-        """The accepted path and the token after it.
+        """The accepted nodes and the token after them; an empty tree is plain decoding.
 
         Args:
-            outcome: the pass; node i of the tree is row root + 1 + i.
-            root: the pending token's row.
+            outcome: the pass.
+            root: the pending token's row; node i of the tree is row root + 1 + i.
             position: absolute index of the token that follows the root.
             tree: the draft.
-            sampler: the completion's sampler, its history ending with the pending token.
-            masks: allowed tokens below each node, where the request has a constraint.
+            sampler: its history ends with the pending token.
+            mask: allowed tokens after a node, or None for all.
 
         Raises:
-            SamplingError: no token is left, or the logits are not numbers.
+            SamplingError: no token could be chosen at a node that was reached.
         """
 
 
 class CoupledVerifier(Verifier):
-    """The target's own choice at each node, under noise that depends on the position alone.
-
-    Plain decoding asks for the same noise at the same positions, so it makes the same choices:
-    the output is the same token for token, for any sampler and any tree.
-    """
+    """Exact token for token: the target's own choice at each node, with its own noise."""
 
     def verify(
         self,
@@ -59,34 +106,18 @@ class CoupledVerifier(Verifier):
         position: int,
         tree: Tree,
         sampler: Sampler,
-        masks: Masks | None = None,
+        *,
+        mask: Mask | None = None,
     ) -> Verdict:
-        """Walk down the tree while a child carries the target's choice; see `Verifier.verify`."""
-        if masks is None:
+        """See `Verifier.verify`."""
+        if mask is None:
             return outcome.walk(root, position, tree, sampler)
 
-        def choose(node: int, path: tuple[int, ...]) -> int:
+        def choose(node: int, path: Sequence[int]) -> int:
             row = root + 1 + node
-            place = position + len(path)
-            (token,) = outcome.choose([row], [sampler], [place], [path], [masks(node)])
+            (token,) = outcome.choose(
+                [row], [sampler], [position + len(path)], [path], [mask(node)]
+            )
             return token
 
-        return coupled_walk(tree, choose)
-
-
-def coupled_walk(tree: Tree, choose: Callable[[int, tuple[int, ...]], int]) -> Verdict:
-    """Follow the target's choices from the root of a tree.
-
-    Args:
-        tree: the draft.
-        choose: the target's choice below a node, given the tokens on the path to it.
-    """
-    node, accepted, path = ROOT, list[int](), list[int]()
-    while True:
-        token = choose(node, tuple(path))
-        child = next((c for c in tree.children(node) if tree.tokens[c] == token), None)
-        if child is None:
-            return Verdict(tuple(accepted), token)
-        accepted.append(child)
-        path.append(token)
-        node = child
+        return follow(tree, choose)

@@ -1,0 +1,1 @@
+"""Controllers: how many rows a step may spend on drafts."""

@@ -11,7 +11,12 @@ from outrider.tree import Tree
 
 
 class Controller(ABC):
-    """Turns probabilities and the measured cost curve into a budget of rows."""
+    """Turns probabilities and the measured cost curve into a budget of rows.
+
+    Args:
+        cost: what passes of this model cost.
+        num_draft_tokens: what the requests it is used for ask for; None leaves it to itself.
+    """
 
     def __init__(self, cost: Cost, num_draft_tokens: int | None = None) -> None:
         self.cost = cost
@@ -22,7 +27,8 @@ class Controller(ABC):
         """Set each entry's `max_nodes` and `min_path_probability` before drafting.
 
         Args:
-            batch: the running completions.
+            batch: the running completions; `max_nodes` holds what each may have at most, and may
+                only be lowered.
             budget: rows that this step may spend on drafts in all.
         """
 

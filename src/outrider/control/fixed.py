@@ -1,41 +1,52 @@
-"""The simplest controller: the same number of draft rows at every step."""
+"""The simplest controller: the same number of drafted tokens at every step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from outrider.control.base import Controller
 from outrider.drafters.base import DraftEntry
 from outrider.engines.base import Cost
 from outrider.tree import Tree
 
-DEFAULT_DRAFT_TOKENS = 4
+NUM_DRAFT_TOKENS: Final = 4
 
 
 class FixedController(Controller):
-    """K draft tokens a sequence and step, fewer where the pass has no room for more."""
+    """At most K nodes an entry, the likeliest first; K = 0 never drafts.
+
+    Args:
+        cost: not looked at.
+        num_draft_tokens: K; None takes 4.
+    """
 
     def __init__(self, cost: Cost, num_draft_tokens: int | None = None) -> None:
         super().__init__(cost, num_draft_tokens)
-        self._each = DEFAULT_DRAFT_TOKENS if num_draft_tokens is None else num_draft_tokens
+        self._k = NUM_DRAFT_TOKENS if num_draft_tokens is None else num_draft_tokens
 
     def limit(self, batch: Sequence[DraftEntry], budget: int) -> None:
-        """An equal share of the budget, K at most, and no more than an entry's own limit."""
-        share = min(self._each, budget // len(batch)) if batch else 0
+        """K nodes each, while the budget lasts."""
         for entry in batch:
-            entry.max_nodes = min(entry.max_nodes, share)
-            entry.min_path_probability = 0.0
+            entry.max_nodes = min(entry.max_nodes, self._k, budget)
 
     def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], budget: int) -> list[Tree]:
-        """The likeliest nodes of each tree, within the entry's limit."""
-        return [likeliest(tree, entry.max_nodes) for entry, tree in zip(batch, trees, strict=True)]
-
-
-def likeliest(tree: Tree, count: int) -> Tree:
-    """The `count` nodes that are likeliest to be reached, with every parent among them."""
-    if len(tree) <= count:
-        return tree
-    reach = tree.path_probabilities()
-    # A child is never likelier than its parent; in a tie the parent stands first.
-    best = sorted(range(len(tree)), key=lambda node: (-reach[node], node))[:count]
-    return tree.pick(sorted(best))
+        """The nodes likeliest to be reached and accepted, over all entries, within the budget."""
+        limits = [entry.max_nodes for entry in batch]
+        if sum(map(len, trees)) <= budget and all(
+            len(tree) <= limit for tree, limit in zip(trees, limits, strict=True)
+        ):
+            return list(trees)
+        # A node is never likelier than its parent and stands behind it, so a parent always comes
+        # first in this order and stays with its children.
+        ranked = sorted(
+            (-probability, node, i)
+            for i, tree in enumerate(trees)
+            for node, probability in enumerate(tree.path_probabilities())
+        )
+        chosen: list[list[int]] = [[] for _ in trees]
+        for _, node, i in ranked:
+            if budget > 0 and len(chosen[i]) < limits[i]:
+                chosen[i].append(node)
+                budget -= 1
+        return [tree.pick(sorted(nodes)) for tree, nodes in zip(trees, chosen, strict=True)]

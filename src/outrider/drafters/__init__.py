@@ -1,0 +1,1 @@
+"""Drafters: what rides ahead and proposes."""

@@ -22,6 +22,7 @@ class DraftEntry:
         prompt_length: how many of them are the prompt's.
         sampler: the completion's sampler; a coupled drafter runs the same chain and noise.
         max_nodes: nodes this step at most.
+        max_depth: nodes on a path at most: the completion ends there.
         min_path_probability: nodes less likely than this are not worth their row.
     """
 
@@ -30,6 +31,7 @@ class DraftEntry:
     prompt_length: int
     sampler: Sampler
     max_nodes: int = 0
+    max_depth: int = 0
     min_path_probability: float = 0.0
 
 
@@ -38,7 +40,7 @@ class Observation:
     """What came of one entry's draft in a pass.
 
     Attributes:
-        entry: its tokens already include the verdict's.
+        entry: its tokens already include all of the verdict's.
         tree: the tree that was verified, after the controller trimmed it.
         verdict: what was accepted.
         root: the pending token's row in the pass; node i is row root + 1 + i.
@@ -51,13 +53,17 @@ class Observation:
 
 
 class Drafter(ABC):
-    """Proposes a tree for each entry of a batch; never sees controller or verifier."""
+    """Proposes a tree for each entry of a batch; never sees controller or verifier.
+
+    Whatever it raises costs only speed: the entries concerned are decoded plainly from there on,
+    and their record says why. After an error in `draft` the entries are tried one by one.
+    """
 
     def __init__(self, target: TargetModel) -> None:
         self.target = target
 
     def begin(self, entry: DraftEntry) -> None:  # noqa: B027  (an optional part of the contract)
-        """A completion starts; its prompt is known."""
+        """A completion starts; its prompt is known, and no call for it came before."""
 
     @abstractmethod
     def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:

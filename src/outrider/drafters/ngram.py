@@ -1,146 +1,228 @@
-"""Prompt lookup: what followed the last time these words were said.
+"""Prompt lookup: what followed the same few tokens earlier in this very text.
 
-Free of charge, and strong where text is copied: summaries, code edits, retrieval. (Saxena 2023,
-"Prompt Lookup Decoding".)
+Costs next to nothing and pays wherever an answer repeats what stands before it: quoting, editing,
+code, lists, tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from outrider.drafters.base import DraftEntry, Drafter, Observation
 from outrider.engines.base import Pass, TargetModel
+from outrider.errors import UsageError
 from outrider.tree import EMPTY, ROOT, Tree
 
-MAX_MATCH = 5
-MIN_MATCH = 2
-PRIOR_WEIGHT = 8.0
-PRIORS = {2: 0.35, 3: 0.5, 4: 0.6, 5: 0.7}
-"""Acceptance to expect of a match of this length before anything has been observed, and how many
-observations that belief is worth. Longer matches than the table's count as its longest."""
+PRIOR: Final = {1: 0.15, 2: 0.4, 3: 0.6}
+"""How often a guess is right before anything was observed, by length of the match; longer
+matches start like the longest one here. Only a beginning: observations take over."""
+
+PRIOR_WEIGHT: Final = 8.0
+"""Observations that the prior is worth."""
+
+REQUEST_WEIGHT: Final = 8.0
+"""Observations of one request after which it counts as much as all requests together."""
+
+MEMORY: Final = 1000.0
+"""Observations after which the sums over all requests begin to forget."""
+
+Bin = tuple[int, int, int]
+"""Length of the match, how much of what followed it agrees (0 to 2), and first or second guess."""
 
 
 @dataclass(slots=True)
-class _Index:
-    """Where the n-grams of one completion ended, by length; kept up to date token by token."""
+class Followers:
+    """What has followed one n-gram so far.
 
-    latest: dict[tuple[int, ...], int] = field(default_factory=dict)
-    previous: dict[tuple[int, ...], int] = field(default_factory=dict)
-    successors: dict[tuple[int, ...], dict[int, int]] = field(default_factory=dict)
-    indexed: int = 0
+    Attributes:
+        counts: how often each token did.
+        best: the most frequent one, the latest of equals.
+        latest: the latest.
+        total: how often anything did.
+    """
 
-    def extend(self, tokens: Sequence[int], longest: int, shortest: int) -> None:
-        for end in range(self.indexed + 1, len(tokens) + 1):
-            for length in range(shortest, min(longest, end) + 1):
-                gram = tuple(tokens[end - length : end])
-                if gram in self.latest:
-                    self.previous[gram] = self.latest[gram]
-                self.latest[gram] = end
-                if end > length:
-                    before = tuple(tokens[end - length - 1 : end - 1])
-                    counts = self.successors.setdefault(before, {})
-                    counts[tokens[end - 1]] = counts.get(tokens[end - 1], 0) + 1
-        self.indexed = len(tokens)
+    counts: dict[int, int]
+    best: int
+    latest: int
+    total: int = 1
+
+    def add(self, token: int) -> None:
+        """`token` has followed once more."""
+        count = self.counts.get(token, 0) + 1
+        self.counts[token] = count
+        self.latest = token
+        self.total += 1
+        if count >= self.counts[self.best]:
+            self.best = token
+
+
+@dataclass(slots=True)
+class Hits:
+    """How often guesses of one kind were tried and right."""
+
+    tried: float = 0.0
+    right: float = 0.0
+
+    def add(self, right: bool) -> None:
+        """One more observation."""
+        if self.tried >= MEMORY:
+            self.tried /= 2
+            self.right /= 2
+        self.tried += 1
+        self.right += right
+
+
+@dataclass(slots=True)
+class Index:
+    """The n-grams of one entry's tokens, and how well guesses from them did.
+
+    Attributes:
+        followers: what followed each n-gram.
+        length: tokens read so far.
+        guesses: of the last draft, what was guessed after each path of tokens, and of which kind.
+        hits: this entry's share of the observations.
+    """
+
+    followers: dict[tuple[int, ...], Followers] = field(default_factory=dict)
+    length: int = 0
+    guesses: dict[tuple[int, ...], list[tuple[int, Bin]]] = field(default_factory=dict)
+    hits: dict[Bin, Hits] = field(default_factory=dict)
 
 
 class NgramDrafter(Drafter):
-    """Copies what followed an earlier occurrence of the last few tokens.
+    """Looks up the longest n-gram that ends the text so far, and proposes what followed it.
 
-    The longest match wins. Its latest continuation is drafted as a chain; where another token
-    followed the same match more often, that one is drafted beside the first.
+    Of each match it takes the most frequent follower and, where the engine takes trees, the
+    latest one as a second guess; the tree grows where it is likeliest to be accepted.
 
     Args:
-        target: the model drafted for.
-        max_match: tokens compared at most.
-        min_match: tokens that have to match at least.
+        target: says whether drafts may branch.
+        min_match: the shortest match that is worth a guess.
+        max_match: the longest that is looked up.
+
+    Raises:
+        UsageError: the match lengths are not 1 ≤ min_match ≤ max_match.
     """
 
-    def __init__(
-        self, target: TargetModel, max_match: int = MAX_MATCH, min_match: int = MIN_MATCH
-    ) -> None:
+    def __init__(self, target: TargetModel, *, min_match: int = 1, max_match: int = 4) -> None:
         super().__init__(target)
-        self._max = max_match
-        self._min = min_match
-        self._indices: dict[int, _Index] = {}
-        self._matched: dict[int, int] = {}
-        self._accepted: dict[int, float] = {}
-        self._tried: dict[int, float] = {}
+        if not 1 <= min_match <= max_match:
+            raise UsageError(
+                f"The match lengths have to be 1 ≤ min_match ≤ max_match, "
+                f"not {min_match} and {max_match}."
+            )
+        self._min_match = min_match
+        self._max_match = max_match
+        self._width = 2 if target.capabilities.trees else 1
+        self._hits: dict[Bin, Hits] = {}
+        self._indices: dict[int, Index] = {}
 
     def begin(self, entry: DraftEntry) -> None:
         """Index the prompt."""
-        self._indices[entry.id] = _Index()
-
-    def end(self, entry: DraftEntry) -> None:
-        """Forget the completion."""
-        self._indices.pop(entry.id, None)
-        self._matched.pop(entry.id, None)
+        self._indices[entry.id] = Index()
+        self._read(entry)
 
     def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
-        """A chain from the longest match, and the commonest other first token beside it."""
+        """One tree an entry; empty where nothing matches."""
         return [self._draft(entry) for entry in batch]
 
-    def _draft(self, entry: DraftEntry) -> Tree:
-        index = self._indices[entry.id]
-        index.extend(entry.tokens, self._max, self._min)
-        if entry.max_nodes < 1:
-            return EMPTY
-        tokens = entry.tokens
-        for length in range(min(self._max, len(tokens) - 1), self._min - 1, -1):
-            gram = tuple(tokens[-length:])
-            # The latest occurrence is the one just said; the one before it has a continuation.
-            if (end := index.previous.get(gram)) is None:
-                continue
-            self._matched[entry.id] = length
-            return self._grow(entry, index, gram, tokens[end : end + entry.max_nodes])
-        return EMPTY
-
-    def _grow(
-        self, entry: DraftEntry, index: _Index, gram: tuple[int, ...], copied: Sequence[int]
-    ) -> Tree:
-        probability = self.probability(len(gram))
-        counts = index.successors.get(gram, {})
-        total = sum(counts.values())
-        share = counts.get(copied[0], 0) / total if total else 1.0
-        nodes, parents = list(copied), list(range(ROOT, len(copied) - 1))
-        probabilities = [probability] * len(copied)
-        probabilities[0] = probability * share if total else probability
-        rival = max(counts, key=lambda t: (counts[t], -t), default=copied[0])
-        if (
-            self.target.capabilities.trees
-            and rival != copied[0]
-            and counts[rival] > counts.get(copied[0], 0)
-        ):
-            nodes, parents = nodes[: entry.max_nodes - 1], parents[: entry.max_nodes - 1]
-            probabilities = probabilities[: entry.max_nodes - 1]
-            nodes.append(rival)
-            parents.append(ROOT)
-            probabilities.append(probability * counts[rival] / total)
-        keep = self._above(parents, probabilities, entry.min_path_probability)
-        tree = Tree(tuple(nodes), tuple(parents), tuple(probabilities))
-        return tree if len(keep) == len(nodes) else tree.pick(keep)
-
-    @staticmethod
-    def _above(parents: list[int], probabilities: list[float], least: float) -> list[int]:
-        reach: list[float] = []
-        for parent, probability in zip(parents, probabilities, strict=True):
-            reach.append(probability * (1.0 if parent == ROOT else reach[parent]))
-        return [node for node, value in enumerate(reach) if value >= least]
-
-    def probability(self, length: int) -> float:
-        """Acceptance to expect of a match of this length: the prior, moved by what was seen."""
-        prior = PRIORS.get(length, PRIORS[max(PRIORS)] if length > max(PRIORS) else 0.25)
-        tried = self._tried.get(length, 0.0)
-        return (prior * PRIOR_WEIGHT + self._accepted.get(length, 0.0)) / (PRIOR_WEIGHT + tried)
-
     def observe(self, batch: Sequence[Observation], outcome: Pass) -> None:
-        """Count how often a node was accepted, given that its parent was."""
-        for seen in batch:
-            length = self._matched.pop(seen.entry.id, None)
-            if length is None or not len(seen.tree):
+        """Count which kinds of guesses were right, those included that were given no row."""
+        for observation in batch:
+            index = self._indices[observation.entry.id]
+            tree, verdict = observation.tree, observation.verdict
+            came = [*(tree.tokens[node] for node in verdict.accepted), verdict.token]
+            if index.length + len(came) != len(observation.entry.tokens):
+                continue  # this step was drafted without us, and the guesses are old ones
+            for i, token in enumerate(came):
+                for guess, kind in index.guesses.get(tuple(came[:i]), ()):
+                    index.hits.setdefault(kind, Hits()).add(guess == token)
+                    self._hits.setdefault(kind, Hits()).add(guess == token)
+                    if guess == token:
+                        break
+
+    def end(self, entry: DraftEntry) -> None:
+        """Forget the entry."""
+        self._indices.pop(entry.id, None)
+
+    def _read(self, entry: DraftEntry) -> Index:
+        """The entry's index, brought up to its last token."""
+        index, tokens = self._indices[entry.id], entry.tokens
+        for i in range(max(index.length, self._min_match), len(tokens)):
+            token = tokens[i]
+            for n in range(self._min_match, min(self._max_match, i) + 1):
+                gram = tuple(tokens[i - n : i])
+                known = index.followers.get(gram)
+                if known is None:
+                    index.followers[gram] = Followers({token: 1}, token, token)
+                else:
+                    known.add(token)
+        index.length = len(tokens)
+        return index
+
+    def _draft(self, entry: DraftEntry) -> Tree:
+        """Grow the tree best first: the likeliest candidate becomes a node and is looked up."""
+        index = self._read(entry)
+        index.guesses.clear()
+        suffix = tuple(entry.tokens[-self._max_match :])
+        tokens: list[int] = []
+        parents: list[int] = []
+        probabilities: list[float] = []
+        # (−path probability, order, token, parent, probability, path)
+        heap: list[tuple[float, int, int, int, float, tuple[int, ...]]] = []
+        order = 0
+
+        def offer(node: int, path: tuple[int, ...], reached: float) -> None:
+            nonlocal order
+            guesses = index.guesses[path] = []
+            for token, kind, probability in self._guess(index, suffix + path):
+                guesses.append((token, kind))
+                if reached * probability < entry.min_path_probability:
+                    continue
+                heapq.heappush(
+                    heap, (-reached * probability, order, token, node, probability, (*path, token))
+                )
+                order += 1
+
+        if entry.max_nodes > 0 and entry.max_depth > 0:
+            offer(ROOT, (), 1.0)
+        while heap and len(tokens) < entry.max_nodes:
+            negative, _, token, parent, probability, path = heapq.heappop(heap)
+            tokens.append(token)
+            parents.append(parent)
+            probabilities.append(probability)
+            if len(path) < entry.max_depth:
+                offer(len(tokens) - 1, path, -negative)
+        return Tree(tuple(tokens), tuple(parents), tuple(probabilities)) if tokens else EMPTY
+
+    def _guess(self, index: Index, context: Sequence[int]) -> Iterator[tuple[int, Bin, float]]:
+        """At most two followers of the longest match, with their kinds and probabilities."""
+        for n in range(min(self._max_match, len(context)), self._min_match - 1, -1):
+            found = index.followers.get(tuple(context[-n:]))
+            if found is None:
                 continue
-            accepted = len(seen.verdict.accepted)
-            last = seen.verdict.accepted[-1] if accepted else ROOT
-            rejected = 1 if any(True for _ in seen.tree.children(last)) else 0
-            self._accepted[length] = self._accepted.get(length, 0.0) + accepted
-            self._tried[length] = self._tried.get(length, 0.0) + accepted + rejected
+            share = found.counts[found.best] / found.total
+            agreement = 2 if share == 1.0 else 1 if share >= 0.5 else 0
+            first = (n, agreement, 0)
+            probability = self._probability(index, first)
+            yield found.best, first, probability
+            if self._width > 1 and found.latest != found.best:
+                second = (n, agreement, 1)
+                yield found.latest, second, (1 - probability) * self._probability(index, second)
+            return
+
+    def _probability(self, index: Index, kind: Bin) -> float:
+        """How often guesses of this kind are right: the prior, then all requests, then this one.
+
+        Each is shrunk towards the one before it. A second guess's is given that the first was
+        wrong.
+        """
+        n, agreement, rank = kind
+        prior = PRIOR[min(n, max(PRIOR))] * (0.5 + 0.25 * agreement) * (0.5 if rank else 1.0)
+        everywhere = self._hits.get(kind, Hits())
+        common = (PRIOR_WEIGHT * prior + everywhere.right) / (PRIOR_WEIGHT + everywhere.tried)
+        here = index.hits.get(kind, Hits())
+        return (REQUEST_WEIGHT * common + here.right) / (REQUEST_WEIGHT + here.tried)

@@ -1,0 +1,1 @@
+"""Engines: the models that decide."""

@@ -41,8 +41,10 @@ class Capabilities:
 class Rows:
     """What one pass computes, as a struct of arrays of equal length.
 
-    A row's position is its parent's plus one. Rows of a sequence follow their parents; committed
-    rows of a sequence are a chain from its history and come before its drafted rows.
+    A row's position is its parent's plus one, and below the capacity of its sequence. Rows of a
+    sequence follow their parents; committed rows of a sequence are a chain from its history and
+    come before its drafted rows, which follow the last of them (or the history, where there are
+    none) and one another.
 
     Attributes:
         sequence: int32, the id of the row's sequence.
@@ -72,13 +74,8 @@ class CachedSequence(Protocol):
         ...
 
     @property
-    def length(self) -> int:
-        """Tokens of history in the cache."""
-        ...
-
-    @property
     def cached(self) -> int:
-        """How many of the tokens it was opened with were already in the cache."""
+        """Tokens of history that it had from the start; whoever drives it counts on from there."""
         ...
 
 
@@ -193,11 +190,17 @@ class TargetModel(ABC):
     context: int
 
     @abstractmethod
-    def open(self, tokens: Sequence[int], capacity: int) -> CachedSequence:
-        """A sequence that may grow to `capacity` tokens, drafts included.
+    def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:
+        """A sequence that may grow to `capacity` tokens; room for all of them is set aside now.
 
         Its first `.cached` tokens are those of `tokens` found in the prefix cache: only full
-        blocks are shared, and at least one token is always left to compute.
+        blocks are shared, and at least one token is always left to compute. Drafted rows stand
+        at positions below `capacity` too, and take no room of the sequence until they are kept.
+
+        Args:
+            tokens: what will be computed first; only looked up, the rows say what is computed.
+            capacity: tokens of history at most.
+            share: False takes nothing from the prefix cache and leaves nothing in it.
 
         Raises:
             CapacityError: the cache has no room now, or never will (`error.never`).
@@ -205,7 +208,9 @@ class TargetModel(ABC):
 
     @abstractmethod
     def fork(self, sequence: CachedSequence, capacity: int) -> CachedSequence:
-        """A second sequence with the same history.
+        """A second sequence with the same history, all of it `.cached`.
+
+        It may be forked between a pass and `keep`; the pass stays valid.
 
         Raises:
             CapacityError: as in `open`.
@@ -226,7 +231,12 @@ class TargetModel(ABC):
 
     @abstractmethod
     def keep(self, sequence: CachedSequence, rows: Sequence[int]) -> None:
-        """These drafted rows of the last pass were right: a path from history, in order."""
+        """These drafted rows of the last pass were right: a path from history, in order.
+
+        Raises:
+            UsageError: a row is not a drafted row of this sequence in the last pass, or does not
+                follow the one before it.
+        """
 
     @abstractmethod
     def close(self, sequence: CachedSequence) -> None:

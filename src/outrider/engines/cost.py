@@ -8,6 +8,7 @@ the same file, machine, threads and kernel.
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import tempfile
@@ -45,6 +46,14 @@ class CostCurve:
     layer_share: float
     layers: int
     sampling_ms: float
+
+    def is_sound(self) -> bool:
+        """Whether it has points and every number is finite and not negative."""
+        each = (self.first_row_ms, self.other_row_ms, self.layer_share, self.sampling_ms)
+        numbers = (*self.rows, *self.base_ms, *each, self.layers - 1)
+        return len(self.rows) == len(self.base_ms) > 0 and all(
+            0 <= number < math.inf for number in numbers
+        )
 
     def base(self, rows: int) -> float:
         """A pass over this many rows at a short context: linear between measured points."""
@@ -128,9 +137,10 @@ def _timed(work: Callable[[], object]) -> float:
 def load(path: Path) -> CostCurve | None:
     """The curve kept at `path`; None where there is none that can be read."""
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = {**json.loads(path.read_text())}
         values.update(rows=tuple(values["rows"]), base_ms=tuple(values["base_ms"]))
-        return CostCurve(**values)
+        curve = CostCurve(**values)
+        return curve if curve.is_sound() else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -71,4 +71,9 @@ def memory_bytes() -> int:
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
+    return total_memory_bytes()
+
+
+def total_memory_bytes() -> int:
+    """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

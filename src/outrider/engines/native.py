@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from outrider import _native
 from outrider.engines import cost as costs
 from outrider.engines.base import HISTORY, CachedSequence, Capabilities, Pass, Rows, TargetModel
-from outrider.engines.machine import choose_threads, memory_bytes, processor
+from outrider.engines.machine import choose_threads, memory_bytes, processor, total_memory_bytes
 from outrider.errors import UsageError, unknown_name
 from outrider.models.gguf import GgufFile
 from outrider.models.store import cache_directory
@@ -129,8 +129,11 @@ class NativeEngine(TargetModel):
             raise UsageError(f"The context has to be at least 1 token, not {context}.")
         if not 1 <= max_rows <= 1 << 16:
             raise UsageError(f"max_rows has to lie between 1 and 65536, not {max_rows}.")
-        if cache_bytes is not None and cache_bytes < 0:
-            raise UsageError(f"The cache budget has to be a number of bytes, not {cache_bytes}.")
+        if cache_bytes is not None and not 0 <= cache_bytes <= total_memory_bytes():
+            raise UsageError(
+                f"The cache budget has to lie between 0 and the {total_memory_bytes()} bytes of "
+                f"this machine's memory, not {cache_bytes}."
+            )
         self._native = _native.Engine(
             self.file.native,
             float32,
@@ -175,6 +178,8 @@ class NativeEngine(TargetModel):
 
     def forward(self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()) -> Pass:
         """One pass over all rows; the interpreter lock is released meanwhile."""
+        if layers is not None and layers < 1:
+            raise UsageError(f"layers has to lie between 1 and {self.layers}, not {layers}.")
         return NativePass(
             self._native.forward(
                 rows.sequence,
@@ -231,7 +236,9 @@ class NativeEngine(TargetModel):
             str(self.threads),
             self.kernel,
             str(self.float32),
-            str(min(self.context, costs.LONG)),
+            # What limits the points that can be measured.
+            str(min(self.context, self.cache_tokens, costs.LONG)),
+            str(min(self.capabilities.max_rows, costs.ROWS[-1])),
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
@@ -270,7 +277,7 @@ class Probe:
         if context not in self._open:
             self._close()
             capacity = min(context + self._engine.capabilities.max_rows, self._engine.context)
-            capacity = min(capacity, self._engine.free_tokens)
+            capacity = min(capacity, self._engine.cache_tokens)
             sequence = self._engine.open([], capacity, share=False)
             self._engine._native.pretend(sequence.id, context)
             self._open[context] = sequence

@@ -15,8 +15,8 @@ from outrider.errors import UsageError, unknown_name
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 _HUB_REFERENCE = re.compile(
-    r"hf:(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)/(?P<file>[^@\\]+\.gguf)(?:@(?P<revision>[^@]+))?",
-    re.ASCII | re.IGNORECASE,
+    r"hf:(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)/(?P<file>[^@\\]+\.(?i:gguf))(?:@(?P<revision>[^@]+))?",
+    re.ASCII,
 )
 
 
@@ -70,7 +70,8 @@ class PackageFiles:
     @property
     def label(self) -> str:
         """How messages and records name this source."""
-        return "pypi:" + ",".join(f"{chunk.project}=={chunk.version}" for chunk in self.chunks)
+        first, more = self.chunks[0], len(self.chunks) - 1
+        return f"pypi:{first.project}=={first.version}" + (f" and {more} more" if more else "")
 
 
 Source = HubFile | PackageFiles
@@ -203,7 +204,7 @@ def resolve(reference: str) -> Entry:
     """
     if reference in ENTRIES:
         return ENTRIES[reference]
-    if reference.lower().startswith("hf:"):
+    if reference.startswith("hf:"):
         return _hub_entry(reference)
     raise unknown_name("model", reference, ENTRIES)
 
@@ -211,7 +212,7 @@ def resolve(reference: str) -> Entry:
 def _hub_entry(reference: str) -> Entry:
     match = _HUB_REFERENCE.fullmatch(reference)
     # The parts become a path in the cache, so none of them may lead out of it.
-    if match is None or {"", ".", ".."} & set(match[0].removeprefix("hf:").split("/")):
+    if match is None or {"", ".", ".."} & set(re.split("[/:@]", match[0])):
         raise UsageError(
             f"{reference!r} is not a file of the hub; write hf:owner/repo/file.gguf or "
             "hf:owner/repo/file.gguf@revision."
@@ -220,7 +221,7 @@ def _hub_entry(reference: str) -> Entry:
     revision = match["revision"] or "main"
     hub_file = HubFile(repo=f"{owner}/{repo}", file=str(file), revision=revision)
     return Entry(
-        name=hub_file.label if match["revision"] else hub_file.label.removesuffix("@main"),
+        name=hub_file.label.removesuffix("@main"),
         title=file.name,
         licence="",
         file=file.name,

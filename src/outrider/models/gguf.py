@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class GgufFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.native = Gguf(str(path))
+        self.native = Gguf(os.fsencode(path))
         self.metadata: dict[str, Any] = self.native.metadata()
 
     @property

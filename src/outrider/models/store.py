@@ -82,7 +82,7 @@ def find(entry: Entry) -> InstalledModel | None:
 
 def installed() -> list[InstalledModel]:
     """Every model in the cache, sorted by name."""
-    records = (_read_record(path) for path in models_directory().rglob("*.gguf.json"))
+    records = (_read_record(path) for path in models_directory().rglob("*.json"))
     return sorted((m for m in records if m is not None), key=lambda model: model.name)
 
 
@@ -100,11 +100,11 @@ def remove(name: str) -> None:
     with writing(target), lock(name):
         doomed = [target, _record(target), *leftovers(target)]
         there = [path for path in doomed if path.exists()]
-        if not there:
-            raise UsageError(f"The model {name!r} is not in {models_directory()}.")
         for path in there:
             path.unlink()
         _prune(target.parent)
+        if not there:
+            raise UsageError(f"The model {name!r} is not in {models_directory()}.")
 
 
 def leftovers(target: Path) -> list[Path]:
@@ -138,7 +138,11 @@ def publish(part: Path, target: Path, *, name: str, source: str, sha256: str) ->
 
 @contextmanager
 def lock(name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the right to write a model; `waiting` is called if another process holds it."""
+    """Hold the right to write a model; `waiting` is called if another process holds it.
+
+    Raises:
+        DownloadError: the file system knows no locks.
+    """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed to find a model
 
     directory = cache_directory() / "locks"
@@ -151,6 +155,11 @@ def lock(name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]
         if waiting is not None:
             waiting()
         file_lock.acquire()
+    except NotImplementedError as error:
+        raise DownloadError(
+            f"The file system of {directory} knows no file locks; set {CACHE_VARIABLE} to a "
+            "directory on a local disk."
+        ) from error
     try:
         yield
     finally:

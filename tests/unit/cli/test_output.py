@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_wrapping_changes_nothing_but_blanks_and_line_ends(text: str, cuts: list
         patch.setattr(sys.stdout, "write", lambda piece: out.append(piece) or len(piece))
         places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
         writer = AnswerWriter(7)
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in pairwise(places):
             writer.write(text[start:end])
         writer.finish()
 

@@ -1,0 +1,117 @@
+"""llama.cpp's side of a comparison: plain greedy decoding, driven through its C interface.
+
+Runs in the peer's own environment, so it imports nothing of Outrider. The protocol is that of
+`benchmarks/outrider_worker.py`: one JSON object a line, tokens in, tokens and seconds out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from importlib.metadata import version
+from typing import Any
+
+import llama_cpp
+import numpy as np
+
+
+class Peer:
+    """A model, its context, and the cheapest greedy choice: an argmax where the logits lie."""
+
+    def __init__(self, path: str, *, threads: int, context: int, flash_attention: bool) -> None:
+        model = llama_cpp.llama_model_load_from_file(
+            path.encode(), llama_cpp.llama_model_default_params()
+        )
+        if not model:
+            raise SystemExit(f"llama.cpp cannot load {path}.")
+        self.model = model
+        settings = llama_cpp.llama_context_default_params()
+        settings.n_ctx = context
+        settings.n_threads = settings.n_threads_batch = threads
+        settings.flash_attn_type = int(flash_attention)
+        self.n_batch = settings.n_batch
+        self.context = llama_cpp.llama_init_from_model(model, settings)
+        if not self.context:
+            raise SystemExit("llama.cpp cannot make a context with these settings.")
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        llama_cpp.llama_free(self.context)
+        llama_cpp.llama_model_free(self.model)
+
+    def evaluate(self, tokens: list[int]) -> int:
+        """Append tokens and return the greedy choice after the last of them."""
+        array = (llama_cpp.llama_token * len(tokens))(*tokens)
+        if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(array, len(tokens))):
+            raise SystemExit("llama.cpp could not compute a batch.")
+        logits = llama_cpp.llama_get_logits_ith(self.context, -1)
+        return int(np.ctypeslib.as_array(logits, (self.vocab_size,)).argmax())
+
+    def generate(self, tokens: list[int], max_tokens: int) -> dict[str, Any]:
+        """Greedy tokens, end-of-text ignored; seconds to the first and from first to last."""
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+        start = time.perf_counter()
+        for at in range(0, len(tokens), self.n_batch):
+            token = self.evaluate(tokens[at : at + self.n_batch])
+        first = time.perf_counter()
+        chosen = [token]
+        while len(chosen) < max_tokens:
+            chosen.append(self.evaluate(chosen[-1:]))
+        return {"tokens": chosen, "prefill": first - start, "decode": time.perf_counter() - first}
+
+
+@llama_cpp.llama_log_callback
+def _silent(*_: object) -> None:
+    """Keep llama.cpp's log off the terminal."""
+
+
+def main() -> None:
+    """Load, report, then answer one request a line until the input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--context", type=int, required=True)
+    parser.add_argument("--loads", type=int, required=True)
+    parser.add_argument("--flash-attention", action="store_true")
+    given = parser.parse_args()
+    llama_cpp.llama_log_set(_silent, llama_cpp.ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+
+    def load() -> Peer:
+        return Peer(
+            given.model,
+            threads=given.threads,
+            context=given.context,
+            flash_attention=given.flash_attention,
+        )
+
+    seconds: list[float] = []
+    for remaining in range(given.loads, 0, -1):
+        start = time.perf_counter()
+        peer = load()
+        seconds.append(time.perf_counter() - start)
+        if remaining > 1:
+            peer.close()
+    report = {
+        "load": seconds,
+        "versions": {"llama-cpp-python": version("llama-cpp-python")},
+        "settings": {
+            "threads": given.threads,
+            "context": given.context,
+            "n_batch": peer.n_batch,
+            "flash_attention": given.flash_attention,
+            "system": llama_cpp.llama_print_system_info().decode().strip(),
+        },
+    }
+    print(json.dumps(report), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = peer.generate(request["tokens"], request["max_tokens"])
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
