@@ -108,7 +108,10 @@ class LLM:
         self.seed = seed
         self._check_speculation(
             Speculation(
-                drafter=self.drafter, controller=controller, num_draft_tokens=num_draft_tokens
+                enabled=self.speculation,
+                drafter=self.drafter,
+                controller=controller,
+                num_draft_tokens=num_draft_tokens,
             )
         )
         if not isinstance(model, Model):
@@ -345,9 +348,11 @@ class LLM:
             if wish.num_draft_tokens is None
             else wish.num_draft_tokens,
         )
+        if not self.speculation:
+            resolved = replace(resolved, enabled=False)
         self._check_speculation(resolved)
         if not self.speculation:
-            return replace(resolved, enabled=False), self._why_plain
+            return resolved, self._why_plain
         if not wish.enabled:
             return resolved, "the request asked for it"
         if resolved.drafter == "none":

@@ -74,11 +74,16 @@ class CacheOptions:
     ] = None
     max_streams: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Completions computed at the same time, at most."),
+        typer.Option(
+            metavar="N", help="Completions computed at the same time, at most. [default: 16]"
+        ),
     ] = None
     cache_budget: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Memory for the key-value cache, such as 512MB or 2GiB."),
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for the key-value cache, such as 512MB or 2GiB. [default: 1GiB or more]",
+        ),
     ] = None
 
     def settings(self) -> dict[str, Any]:
@@ -112,7 +117,9 @@ class SamplingOptions:
 
     max_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Tokens to generate, at most."),
+        typer.Option(
+            metavar="N", help="Tokens to generate, at most. [default: 256; in a chat, what fits]"
+        ),
     ] = None
     temperature: Annotated[
         float | None,
@@ -161,10 +168,11 @@ class SpeculationOptions:
 
     drafter: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Draft with this drafter, such as ngram."),
+        typer.Option(metavar="NAME", help="What rides ahead, such as ngram. [default: none]"),
     ] = None
     num_draft_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Tokens to draft at a time, at most.")
+        int | None,
+        typer.Option(metavar="N", help="Tokens to draft at a time, at most; needs --drafter."),
     ] = None
     no_speculation: Annotated[
         bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")

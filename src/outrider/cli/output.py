@@ -49,6 +49,7 @@ class AnswerWriter:
         self._width = width
         self._column = 0
         self._word = ""
+        self._within = False  # a word whose beginning has been written
 
     def write(self, text: str) -> None:
         """A piece of it."""
@@ -72,20 +73,25 @@ class AnswerWriter:
             # Scripts without spaces, and long addresses, are not kept waiting.
             if len(self._word) > HELD_BACK:
                 self._put_word(width)
+                self._within = True
             return
         self._put_word(width)
+        self._within = False
         if part == "\n":
             sys.stdout.write(part)
             self._column = 0
         elif self._column + len(part) < width:
             sys.stdout.write(part)
             self._column += len(part)
+        else:  # the line is full: the next word begins another, and needs no blank
+            self._column = width
 
     def _put_word(self, width: int) -> None:
         from rich.cells import cell_len  # noqa: PLC0415
 
         cells = cell_len(self._word)
-        if self._column and self._column + cells > width and cells <= width:
+        full = self._column + cells > width and (cells <= width or self._column == width)
+        if cells and self._column and full and not self._within:
             sys.stdout.write("\n")
             self._column = 0
         sys.stdout.write(self._word)

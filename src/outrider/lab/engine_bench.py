@@ -119,11 +119,11 @@ def measure(
     for done in range(repeats + 1):
         with _history(engine, context, max(ROWS)) as sequence:
             for count in ROWS:
-                rows[count].append(_draft_ms(engine, sequence, count))
+                rows[count].append(_draft_ms(engine, sequence, context, count))
         with _history(engine, 0, prompt) as sequence:
             prefill.append(_ms(lambda s=sequence: _commit(engine, s, _tokens(engine, 0, prompt))))  # type: ignore[misc]
         with _history(engine, context, DECODE_TOKENS) as sequence:
-            decode.append(_decode_ms(engine, sequence))
+            decode.append(_decode_ms(engine, sequence, context))
         bandwidth.append(_native.read_bandwidth(engine.threads, BANDWIDTH_BYTES, 1))
         progress(done + 1)
     return EngineBench(
@@ -182,21 +182,21 @@ def _history(engine: NativeEngine, context: int, room: int) -> Iterator[CachedSe
         engine.close(sequence)
 
 
-def _draft_ms(engine: NativeEngine, sequence: CachedSequence, rows: int) -> float:
+def _draft_ms(engine: NativeEngine, sequence: CachedSequence, context: int, rows: int) -> float:
     """A pass over a chain of drafted rows, all with logits; the history stays as it is."""
-    tokens = _tokens(engine, sequence.length, rows)
+    tokens = _tokens(engine, context, rows)
     draft = _rows(sequence, tokens, commit=False, want_logits=np.ones(rows, np.bool_))
     return _ms(lambda: engine.forward(draft))
 
 
-def _decode_ms(engine: NativeEngine, sequence: CachedSequence) -> float:
+def _decode_ms(engine: NativeEngine, sequence: CachedSequence, context: int) -> float:
     """A token of greedy decoding, the mean of some."""
     sampler = Sampler(Sampling(), vocab_size=engine.vocab_size, seed=0)
-    (token,) = _tokens(engine, sequence.length, 1)
+    (token,) = _tokens(engine, context, 1)
     start = time.perf_counter()
-    for _ in range(DECODE_TOKENS):
+    for position in range(context + 1, context + 1 + DECODE_TOKENS):
         outcome = _commit(engine, sequence, [token])
-        (token,) = outcome.choose([0], [sampler], [sequence.length])
+        (token,) = outcome.choose([0], [sampler], [position])
     return (time.perf_counter() - start) * 1000 / DECODE_TOKENS
 
 
