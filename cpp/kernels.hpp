@@ -62,7 +62,11 @@ struct Kernels {
 };
 
 const Kernels& scalar_kernels();
-const Kernels* avx512_kernels();  // null where they were not compiled
+const Kernels& portable_kernels();
+// Null where they were not compiled.
+const Kernels* avx2_kernels();
+const Kernels* avxvnni_kernels();
+const Kernels* avx512_kernels();
 
 // The kernels this machine can run, the best first.
 std::vector<const Kernels*> available_kernels();

@@ -82,6 +82,28 @@ void halve(const float* x, int n, uint16_t* y) {
   for (int i = 0; i < n; i += kLanes) to_half(y + i, load(x + i));
 }
 
+// R rows of one block of a matrix of floats; inputs ascend.
+template <int R>
+void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row, float* out,
+                         int64_t stride) {
+  const auto* weights = reinterpret_cast<const float*>(matrix.record(block, 0));
+  const float* x = in.floats + int64_t{row} * in.inputs;
+  V total[R][2];
+  for (int r = 0; r < R; ++r) total[r][0] = total[r][1] = all(0);
+  for (int i = 0; i < in.inputs; ++i, weights += kBlock) {
+    const V w0 = load(weights), w1 = load(weights + kLanes);
+    for (int r = 0; r < R; ++r) {
+      const V xi = all(x[int64_t{r} * in.inputs + i]);
+      total[r][0] = fma(w0, xi, total[r][0]);
+      total[r][1] = fma(w1, xi, total[r][1]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    store(out + (row + r) * stride, total[r][0]);
+    store(out + (row + r) * stride + kLanes, total[r][1]);
+  }
+}
+
 // Q queries against T tiles: each score is one chain of fused multiply-adds over d.
 template <int Q, int T>
 void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim, float scale,
@@ -106,7 +128,7 @@ void score_tiles(const float* const* queries, const uint16_t* const* tiles, int 
 template <int Q>
 void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles, int head_dim,
                    float scale, float* scores, int64_t stride) {
-  constexpr int T = 4;
+  constexpr int T = kAbreast;
   int t = 0;
   for (; t + T <= n_tiles; t += T) {
     score_tiles<Q, T>(queries, tiles + t, head_dim, scale, scores + t * kTile, stride);
@@ -175,9 +197,10 @@ void accumulate_slice(const float* const* weights, const uint16_t* const* values
 template <int Q>
 void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from, int to,
                         int head_dim, float* const* out) {
+  constexpr int N = kAbreast;
   int d = 0;
-  for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
-    accumulate_slice<Q, 4>(weights, values, from, to, d, out);
+  for (; d + N * kLanes <= head_dim; d += N * kLanes) {
+    accumulate_slice<Q, N>(weights, values, from, to, d, out);
   }
   for (; d < head_dim; d += kLanes) accumulate_slice<Q, 1>(weights, values, from, to, d, out);
 }

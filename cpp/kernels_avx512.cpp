@@ -114,27 +114,6 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
 }
 
 template <int R>
-void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row, float* out,
-                         int64_t stride) {
-  const auto* weights = reinterpret_cast<const float*>(matrix.block(block));
-  const float* x = in.floats + int64_t{row} * in.inputs;
-  V total[R][2];
-  for (int r = 0; r < R; ++r) total[r][0] = total[r][1] = all(0);
-  for (int i = 0; i < in.inputs; ++i, weights += kBlock) {
-    const V w0 = load(weights), w1 = load(weights + kLanes);
-    for (int r = 0; r < R; ++r) {
-      const V xi = all(x[int64_t{r} * in.inputs + i]);
-      total[r][0] = fma(w0, xi, total[r][0]);
-      total[r][1] = fma(w1, xi, total[r][1]);
-    }
-  }
-  for (int r = 0; r < R; ++r) {
-    store(out + (row + r) * stride, total[r][0]);
-    store(out + (row + r) * stride + kLanes, total[r][1]);
-  }
-}
-
-template <int R>
 void rows_of_any(const Matrix& matrix, int block, const Activations& in, int row, float* out,
                  int64_t stride) {
   switch (matrix.layout) {
