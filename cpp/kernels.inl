@@ -32,7 +32,8 @@ void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
     const float scale = half / 127.0f;
     const int32_t code_sum = to_codes(codes, round(mul(sub(a, centre), inverse))) +
                              to_codes(codes + kLanes, round(mul(sub(b, centre), inverse)));
-    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle), code_sum};
+    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle),
+               code_sum};
   }
 }
 
@@ -64,8 +65,8 @@ void halve(const float* x, int n, uint16_t* y) {
 
 // Q queries against T tiles: each score is one chain of fused multiply-adds over d.
 template <int Q, int T>
-void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim, float scale,
-                 float* scores, int64_t stride) {
+void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim,
+                 float scale, float* scores, int64_t stride) {
   V dot[Q][T];
   for (int q = 0; q < Q; ++q) {
     for (int t = 0; t < T; ++t) dot[q][t] = all(0);
@@ -84,8 +85,8 @@ void score_tiles(const float* const* queries, const uint16_t* const* tiles, int 
 }
 
 template <int Q>
-void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles, int head_dim,
-                   float scale, float* scores, int64_t stride) {
+void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles,
+                   int head_dim, float scale, float* scores, int64_t stride) {
   constexpr int T = 4;
   int t = 0;
   for (; t + T <= n_tiles; t += T) {
@@ -133,8 +134,8 @@ Softmax softmax(float* scores, int valid) {
 
 // Q queries, a slice of N·16 dimensions; one chain over positions for each.
 template <int Q, int N>
-void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to, int d,
-                      float* const* out) {
+void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to,
+                      int d, float* const* out) {
   V acc[Q][N];
   for (int q = 0; q < Q; ++q) {
     for (int n = 0; n < N; ++n) acc[q][n] = load(out[q] + d + n * kLanes);
@@ -153,8 +154,8 @@ void accumulate_slice(const float* const* weights, const uint16_t* const* values
 }
 
 template <int Q>
-void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from, int to,
-                        int head_dim, float* const* out) {
+void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from,
+                        int to, int head_dim, float* const* out) {
   int d = 0;
   for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
     accumulate_slice<Q, 4>(weights, values, from, to, d, out);
@@ -162,8 +163,8 @@ void accumulate_queries(const float* const* weights, const uint16_t* const* valu
   for (; d < head_dim; d += kLanes) accumulate_slice<Q, 1>(weights, values, from, to, d, out);
 }
 
-void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from, int to,
-                int head_dim, float* const* out) {
+void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from,
+                int to, int head_dim, float* const* out) {
   int q = 0;
   for (; q + 3 <= n_queries; q += 3) {
     accumulate_queries<3>(weights + q, values, from, to, head_dim, out + q);
@@ -191,6 +192,6 @@ void normalize(const Softmax& softmax, float* out, int head_dim) {
 }
 
 Kernels table(const char* name, decltype(Kernels::matmul) matmul) {
-  return {name, matmul,  rms_norm, quantize,   add_rows, silu_mul, rope,
+  return {name,  matmul, rms_norm, quantize,   add_rows, silu_mul, rope,
           halve, scores, softmax,  accumulate, merge,    normalize};
 }

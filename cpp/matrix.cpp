@@ -40,11 +40,14 @@ void quantize_group(const float* values, Group& group) {
   const float scale = half_to_float(group.scale);
   for (int i = 0; i < kGroup; ++i) {
     const float code = scale > 0 ? std::nearbyint(values[i] / scale) : 0.0f;
-    group.codes[i] = static_cast<uint8_t>(static_cast<int>(std::clamp(code, -127.0f, 127.0f)) + 128);
+    group.codes[i] =
+        static_cast<uint8_t>(static_cast<int>(std::clamp(code, -127.0f, 127.0f)) + 128);
   }
 }
 
-size_t row_bytes(const Tensor& tensor) { return tensor.bytes.size() / (tensor.elements() / tensor.shape[0]); }
+size_t row_bytes(const Tensor& tensor) {
+  return tensor.bytes.size() / (tensor.elements() / tensor.shape[0]);
+}
 
 void read_floats(TensorType type, const uint8_t* row, int first, int count, float* out) {
   for (int i = 0; i < count; ++i) {
@@ -70,12 +73,14 @@ void read_floats(TensorType type, const uint8_t* row, int first, int count, floa
         const uint8_t* block = row + k / 32 * 20;
         const int j = k % 32;
         const int code = j < 16 ? block[4 + j] & 15 : block[4 + j - 16] >> 4;
-        out[i] = half_to_float(load16(block)) * static_cast<float>(code) + half_to_float(load16(block + 2));
+        out[i] = half_to_float(load16(block)) * static_cast<float>(code) +
+                 half_to_float(load16(block + 2));
         break;
       }
       case TensorType::Q8_0: {
         const uint8_t* block = row + k / 32 * 34;
-        out[i] = half_to_float(load16(block)) * static_cast<float>(static_cast<int8_t>(block[2 + k % 32]));
+        out[i] = half_to_float(load16(block)) *
+                 static_cast<float>(static_cast<int8_t>(block[2 + k % 32]));
         break;
       }
       default:
@@ -96,8 +101,9 @@ Layout layout_for(const Tensor& tensor, bool as_float) {
     case TensorType::F32:
       return as_float ? Layout::F32 : Layout::I8;
     default:
-      throw ModelFileError("Tensor '" + tensor.name + "' has weights of " + type_name(tensor.type) +
-                           ", which this engine does not compute with; Q4_0, Q4_1, Q8_0, F16, BF16 and F32 are.");
+      throw ModelFileError(
+          "Tensor '" + tensor.name + "' has weights of " + type_name(tensor.type) +
+          ", which this engine does not compute with; Q4_0, Q4_1, Q8_0, F16, BF16 and F32 are.");
   }
 }
 
@@ -172,7 +178,8 @@ Matrix::Matrix(const Tensor& tensor, bool as_float)
       const bool wide = layout == Layout::I8;
       // Four codes of an output lie side by side, so they move as one word.
       for (int j = 0; j < kGroup / 4; ++j) {
-        uint8_t* place = wide ? record + j * 128 + vector * 64 + lane * 4 : record + j * 64 + lane * 4;
+        uint8_t* place =
+            wide ? record + j * 128 + vector * 64 + lane * 4 : record + j * 64 + lane * 4;
         uint32_t codes, word;
         std::memcpy(&codes, group.codes + 4 * j, 4);
         std::memcpy(&word, place, 4);
@@ -181,7 +188,8 @@ Matrix::Matrix(const Tensor& tensor, bool as_float)
       }
       uint8_t* scales = record + (wide ? 1024 : 512);
       std::memcpy(scales + 2 * (output % kBlock), &group.scale, 2);
-      if (layout == Layout::U4M) std::memcpy(scales + 64 + 2 * (output % kBlock), &group.minimum, 2);
+      if (layout == Layout::U4M)
+        std::memcpy(scales + 64 + 2 * (output % kBlock), &group.minimum, 2);
     }
   }
 }
