@@ -32,7 +32,8 @@ void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
     const float scale = half / 127.0f;
     const int32_t code_sum = to_codes(codes, round(mul(sub(a, centre), inverse))) +
                              to_codes(codes + kLanes, round(mul(sub(b, centre), inverse)));
-    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle), code_sum};
+    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle),
+               code_sum};
   }
 }
 
@@ -106,8 +107,8 @@ void rows_of_float_block(const Matrix& matrix, int block, const Activations& in,
 
 // Q queries against T tiles: each score is one chain of fused multiply-adds over d.
 template <int Q, int T>
-void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim, float scale,
-                 float* scores, int64_t stride) {
+void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim,
+                 float scale, float* scores, int64_t stride) {
   V dot[Q][T];
   for (int q = 0; q < Q; ++q) {
     for (int t = 0; t < T; ++t) dot[q][t] = all(0);
@@ -175,8 +176,8 @@ Softmax softmax(float* scores, int valid) {
 
 // Q queries, a slice of N·16 dimensions; one chain over positions for each.
 template <int Q, int N>
-void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to, int d,
-                      float* const* out) {
+void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to,
+                      int d, float* const* out) {
   V acc[Q][N];
   for (int q = 0; q < Q; ++q) {
     for (int n = 0; n < N; ++n) acc[q][n] = load(out[q] + d + n * kLanes);
@@ -205,8 +206,8 @@ void accumulate_queries(const float* const* weights, const uint16_t* const* valu
   for (; d < head_dim; d += kLanes) accumulate_slice<Q, 1>(weights, values, from, to, d, out);
 }
 
-void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from, int to,
-                int head_dim, float* const* out) {
+void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from,
+                int to, int head_dim, float* const* out) {
   int q = 0;
   for (; q + 3 <= n_queries; q += 3) {
     accumulate_queries<3>(weights + q, values, from, to, head_dim, out + q);

@@ -31,7 +31,8 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
       for (int g = 0; g < groups; ++g) {
         if (matrix.layout == Layout::F32) {
           for (int i = g * kGroup; i < (g + 1) * kGroup; ++i) {
-            total = std::fma(matrix.weight(output, i), in.floats[int64_t{r} * in.inputs + i], total);
+            total =
+                std::fma(matrix.weight(output, i), in.floats[int64_t{r} * in.inputs + i], total);
           }
           continue;
         }
