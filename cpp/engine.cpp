@@ -359,7 +359,8 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
       const int count = std::min(kSegment, h.feed_forward - from);
       const int64_t place = int64_t{r} * h.feed_forward + from;
       float* gate = gate_.data() + place;
-      const auto activate = h.family.activation == Activation::Silu ? kernels_.silu_mul : kernels_.gelu_mul;
+      const auto activate =
+          h.family.activation == Activation::Silu ? kernels_.silu_mul : kernels_.gelu_mul;
       activate(gate, up_.data() + place, count, gate);
       kernels_.quantize(gate, count, codes_.data() + place, groups_.data() + place / kGroup);
     });
@@ -430,11 +431,13 @@ void Engine::prepare_heads(float* x, int heads, const Layer& layer, const Buffer
   const Hyperparameters& h = model_.hyper;
   if (bias.size()) kernels_.add(x, bias.data(), heads * h.head_dim);
   for (int head = 0; norm.size() && head < heads; ++head) {
-    kernels_.rms_norm(x + head * h.head_dim, norm.data(), h.head_dim, h.epsilon, x + head * h.head_dim);
+    kernels_.rms_norm(x + head * h.head_dim, norm.data(), h.head_dim, h.epsilon,
+                      x + head * h.head_dim);
   }
   const RopeTable& table = rope_[layer.rope];
   const int64_t at = position * (h.rotated / 2);
-  const auto rotate = h.family.rotation == Rotation::Neighbours ? kernels_.rope : kernels_.rope_halves;
+  const auto rotate =
+      h.family.rotation == Rotation::Neighbours ? kernels_.rope : kernels_.rope_halves;
   rotate(x, heads, h.head_dim, h.rotated, table.cos.data() + at, table.sin.data() + at);
 }
 
@@ -445,8 +448,8 @@ void Engine::rotate_and_store(int row, int layer) {
   const int64_t kv_stride = padded(h.kv_width());
   float* key = key_.data() + row * kv_stride;
   float* value = value_.data() + row * kv_stride;
-  prepare_heads(query_.data() + int64_t{row} * h.query_width(), h.heads, weights, weights.query_bias,
-                weights.query_norm, here.position);
+  prepare_heads(query_.data() + int64_t{row} * h.query_width(), h.heads, weights,
+                weights.query_bias, weights.query_norm, here.position);
   prepare_heads(key, h.kv_heads, weights, weights.key_bias, weights.key_norm, here.position);
   if (weights.value_bias.size()) kernels_.add(value, weights.value_bias.data(), h.kv_width());
   for (int head = 0; head < h.kv_heads; ++head) {
@@ -504,15 +507,16 @@ void Engine::attention(int thread, int layer) {
     const float* outs = part_outs_.data() + i * longest_chunks_ * h.head_dim;
     Softmax softmax = parts[chunk_first];
     std::copy_n(outs + chunk_first * h.head_dim, h.head_dim, out);
-    for (int64_t c = chunk_first + 1; c <= chunk_last; ++c) kernels_.merge(softmax, out, parts[c], outs + c * h.head_dim, h.head_dim);
+    for (int64_t c = chunk_first + 1; c <= chunk_last; ++c)
+      kernels_.merge(softmax, out, parts[c], outs + c * h.head_dim, h.head_dim);
     kernels_.normalize(softmax, out, h.head_dim);
   });
   pool_.barrier();
 }
 
-// Attention of a tile's rows over one chunk, left in the parts; or, with `only` < 0, over all chunks
-// one after the other, merged as they come. Both do the same operations in the same order. With a
-// window, a row's chunks begin with the one that its first visible position lies in.
+// Attention of a tile's rows over one chunk, left in the parts; or, with `only` < 0, over all
+// chunks one after the other, merged as they come. Both do the same operations in the same order.
+// With a window, a row's chunks begin with the one that its first visible position lies in.
 void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_t only) {
   const Hyperparameters& h = model_.hyper;
   const int group = h.heads / h.kv_heads, rows = tile.last - tile.first, n = rows * group;
@@ -576,16 +580,20 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
     Visible shared{0, cached};  // positions that every row of the tile attends to, from the history
     for (int r = 0; r < rows; ++r) {
       const Place& here = places_[order_[tile.first + r]];
-      const auto within = [&](int64_t p) { return static_cast<int>(std::clamp<int64_t>(p - begin, 0, kChunk)); };
+      const auto within = [&](int64_t p) {
+        return static_cast<int>(std::clamp<int64_t>(p - begin, 0, kChunk));
+      };
       const Visible visible{within(here.first_visible(window)), within(here.position + 1)};
       work.visible[r] = visible;
       shared = {std::max(shared.from, visible.from), std::min(shared.to, visible.to)};
       for (int g = 0; g < group; ++g) {
         const int q = r * group + g;
         float* scores = work.scores.data() + size_t{kChunk} * q;
-        for (int64_t p = std::max(begin + visible.from, here.history); p < begin + visible.to; ++p) {
-          scores[p - begin] = work.draft_scores[size_t{kTile} * slot_tiles * q + here.ancestors[p - here.history] -
-                                                slot_tile * kTile];
+        for (int64_t p = std::max(begin + visible.from, here.history); p < begin + visible.to;
+             ++p) {
+          scores[p - begin] =
+              work.draft_scores[size_t{kTile} * slot_tiles * q + here.ancestors[p - here.history] -
+                                slot_tile * kTile];
         }
         // Outside of the window a weight is exactly 0.
         std::fill_n(scores, visible.from, -std::numeric_limits<float>::infinity());
@@ -609,7 +617,8 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
       const int border = std::clamp(cached, from, std::max(from, to));
       const auto add = [&](const uint16_t* const* values, int first, int last) {
         if (first >= last) return;
-        kernels_.accumulate(weights.data() + r * group, group, values, first, last, h.head_dim, outs.data() + r * group);
+        kernels_.accumulate(weights.data() + r * group, group, values, first, last, h.head_dim,
+                            outs.data() + r * group);
       };
       add(work.values.data(), from, border);
       const uint16_t* drafted[kChunk];
@@ -618,8 +627,11 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
       }
       add(drafted, border, to);
     };
-    for (int r = 0; r < rows; ++r) accumulate_row(r, work.visible[r].from, std::min(work.visible[r].to, shared.from));
-    if (shared.to) kernels_.accumulate(weights.data(), n, work.values.data(), shared.from, shared.to, h.head_dim, outs.data());
+    for (int r = 0; r < rows; ++r)
+      accumulate_row(r, work.visible[r].from, std::min(work.visible[r].to, shared.from));
+    if (shared.to)
+      kernels_.accumulate(weights.data(), n, work.values.data(), shared.from, shared.to, h.head_dim,
+                          outs.data());
     for (int r = 0; r < rows; ++r) {
       const Place& here = places_[order_[tile.first + r]];
       const Visible visible = work.visible[r];

@@ -45,7 +45,8 @@ struct Kernels {
   // Rotate neighbours (2i, 2i + 1) of each head by the angle i; the rest of a head stays.
   void (*rope)(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin);
   // The same of (i, i + rotated / 2).
-  void (*rope_halves)(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin);
+  void (*rope_halves)(float* x, int heads, int head_dim, int rotated, const float* cos,
+                      const float* sin);
   void (*to_half)(const float* x, int n, uint16_t* y);
 
   // scores[q·stride + lane] = scale · Σ_d query[q][d] · keys[d][lane], for the 16 keys of each

@@ -60,8 +60,8 @@ void gelu_mul(const float* gate, const float* up, int n, float* y) {
 }
 
 // Turn each pair of numbers, `step` apart, of every head; pairs stand `stride` apart.
-inline void rotate_pairs(float* x, int heads, int head_dim, int pairs, int stride, int step, const float* cos,
-                         const float* sin) {
+inline void rotate_pairs(float* x, int heads, int head_dim, int pairs, int stride, int step,
+                         const float* cos, const float* sin) {
   for (int h = 0; h < heads; ++h, x += head_dim) {
     for (int i = 0; i < pairs; ++i) {
       const float a = x[stride * i], b = x[stride * i + step];
@@ -75,7 +75,8 @@ void rope(float* x, int heads, int head_dim, int rotated, const float* cos, cons
   rotate_pairs(x, heads, head_dim, rotated / 2, 2, 1, cos, sin);
 }
 
-void rope_halves(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+void rope_halves(float* x, int heads, int head_dim, int rotated, const float* cos,
+                 const float* sin) {
   rotate_pairs(x, heads, head_dim, rotated / 2, 1, rotated / 2, cos, sin);
 }
 
@@ -85,8 +86,8 @@ void halve(const float* x, int n, uint16_t* y) {
 
 // R rows of one block of a matrix of floats; inputs ascend.
 template <int R>
-void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row, float* out,
-                         int64_t stride) {
+void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row,
+                         float* out, int64_t stride) {
   const auto* weights = reinterpret_cast<const float*>(matrix.record(block, 0));
   const float* x = in.floats + int64_t{row} * in.inputs;
   V total[R][2];
@@ -127,8 +128,8 @@ void score_tiles(const float* const* queries, const uint16_t* const* tiles, int 
 }
 
 template <int Q>
-void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles, int head_dim,
-                   float scale, float* scores, int64_t stride) {
+void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles,
+                   int head_dim, float scale, float* scores, int64_t stride) {
   constexpr int T = kAbreast;
   int t = 0;
   for (; t + T <= n_tiles; t += T) {
@@ -196,8 +197,8 @@ void accumulate_slice(const float* const* weights, const uint16_t* const* values
 }
 
 template <int Q>
-void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from, int to,
-                        int head_dim, float* const* out) {
+void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from,
+                        int to, int head_dim, float* const* out) {
   constexpr int N = kAbreast;
   int d = 0;
   for (; d + N * kLanes <= head_dim; d += N * kLanes) {

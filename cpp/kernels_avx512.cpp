@@ -28,7 +28,8 @@ inline __m512i broadcast4(const int8_t* p) {
 }
 
 inline V from_bytes(const uint8_t* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 
 // R rows of one block. The integer products of a group are exact in any order; see the scalar

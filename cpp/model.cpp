@@ -30,20 +30,49 @@ int whole(const Gguf& file, const std::string& key, uint64_t low, uint64_t high)
   return static_cast<int>(value);
 }
 
-// Llama: SmolLM2, Llama 3, Mistral. The file of a family that rotates halves has queries and keys in
-// their own order; llama's are reordered by the converter, so that halves became neighbours.
+// Llama: SmolLM2, Llama 3, Mistral. The file of a family that rotates halves has queries and keys
+// in their own order; llama's are reordered by the converter, so that halves became neighbours.
 constexpr Family kFamilies[] = {
-    {.name = "llama", .rotation = Rotation::Neighbours, .activation = Activation::Silu, .biases = false,
-     .head_norms = false, .post_norms = false, .scaled_embedding = false, .rope_factors = true, .windows = false},
-    {.name = "qwen2", .rotation = Rotation::Halves, .activation = Activation::Silu, .biases = true,
-     .head_norms = false, .post_norms = false, .scaled_embedding = false, .rope_factors = false, .windows = false},
-    {.name = "qwen3", .rotation = Rotation::Halves, .activation = Activation::Silu, .biases = false,
-     .head_norms = true, .post_norms = false, .scaled_embedding = false, .rope_factors = false, .windows = false},
-    {.name = "gemma3", .rotation = Rotation::Halves, .activation = Activation::Gelu, .biases = false,
-     .head_norms = true, .post_norms = true, .scaled_embedding = true, .rope_factors = false, .windows = true},
+    {.name = "llama",
+     .rotation = Rotation::Neighbours,
+     .activation = Activation::Silu,
+     .biases = false,
+     .head_norms = false,
+     .post_norms = false,
+     .scaled_embedding = false,
+     .rope_factors = true,
+     .windows = false},
+    {.name = "qwen2",
+     .rotation = Rotation::Halves,
+     .activation = Activation::Silu,
+     .biases = true,
+     .head_norms = false,
+     .post_norms = false,
+     .scaled_embedding = false,
+     .rope_factors = false,
+     .windows = false},
+    {.name = "qwen3",
+     .rotation = Rotation::Halves,
+     .activation = Activation::Silu,
+     .biases = false,
+     .head_norms = true,
+     .post_norms = false,
+     .scaled_embedding = false,
+     .rope_factors = false,
+     .windows = false},
+    {.name = "gemma3",
+     .rotation = Rotation::Halves,
+     .activation = Activation::Gelu,
+     .biases = false,
+     .head_norms = true,
+     .post_norms = true,
+     .scaled_embedding = true,
+     .rope_factors = false,
+     .windows = true},
 };
 
-// In families with windows the layers 5, 11, … attend to everything; the others rotate with this base.
+// In families with windows the layers 5, 11, … attend to everything; the others rotate with this
+// base.
 constexpr int kGlobalEvery = 6;
 constexpr double kWindowRopeBase = 10000.0;
 
@@ -53,12 +82,12 @@ const Family& find_family(const std::string& name) {
     if (name == family.name) return family;
     known += (known.empty() ? "'" : ", '") + std::string(family.name) + "'";
   }
-  throw ModelFileError("The key 'general.architecture' is '" + name + "', which is not supported; " + known +
-                       " are.");
+  throw ModelFileError("The key 'general.architecture' is '" + name +
+                       "', which is not supported; " + known + " are.");
 }
 
-// Keys that this engine honours or that change nothing in the arithmetic. Any other key could change
-// what the model computes, so it is refused.
+// Keys that this engine honours or that change nothing in the arithmetic. Any other key could
+// change what the model computes, so it is refused.
 const std::set<std::string, std::less<>> kKnownKeys = {
     "block_count",          "context_length",         "embedding_length",
     "feed_forward_length",  "attention.head_count",   "attention.head_count_kv",
@@ -75,7 +104,8 @@ Hyperparameters read_hyperparameters(const Gguf& file) {
   h.family = find_family(file.text("general.architecture"));
   const std::string prefix = std::string(h.family.name) + ".";
   for (const auto& [key, value] : file.metadata()) {
-    if (key.starts_with(prefix) && !is_known_key(h.family, std::string_view(key).substr(prefix.size()))) {
+    if (key.starts_with(prefix) &&
+        !is_known_key(h.family, std::string_view(key).substr(prefix.size()))) {
       throw ModelFileError("The key '" + key +
                            "' is not known to this engine and may change what the model computes.");
     }
@@ -132,7 +162,8 @@ Hyperparameters read_hyperparameters(const Gguf& file) {
   }
   h.epsilon = static_cast<float>(file.real(prefix + "attention.layer_norm_rms_epsilon"));
   h.rope_base = file.real(prefix + "rope.freq_base", 10000.0);
-  h.window = h.family.windows ? whole(file, prefix + "attention.sliding_window", 1, 1 << 24) : kNoWindow;
+  h.window =
+      h.family.windows ? whole(file, prefix + "attention.sliding_window", 1, 1 << 24) : kNoWindow;
   if (!(h.epsilon > 0 && h.epsilon < 1) || !(h.rope_base > 1) || !std::isfinite(h.rope_base)) {
     throw ModelFileError("The keys '" + prefix + "attention.layer_norm_rms_epsilon' and '" +
                          prefix + "rope.freq_base' have impossible values.");
@@ -264,18 +295,22 @@ Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperpar
     loader.matrix(prefix + "attn_q.weight", hyper.width, hyper.query_width(), layer.query);
     loader.matrix(prefix + "attn_k.weight", hyper.width, hyper.kv_width(), layer.key);
     loader.matrix(prefix + "attn_v.weight", hyper.width, hyper.kv_width(), layer.value);
-    loader.matrix(prefix + "attn_output.weight", hyper.query_width(), hyper.width, layer.attention_output);
+    loader.matrix(prefix + "attn_output.weight", hyper.query_width(), hyper.width,
+                  layer.attention_output);
     loader.vector(family.biases, prefix + "attn_q.bias", hyper.query_width(), layer.query_bias);
     loader.vector(family.biases, prefix + "attn_k.bias", hyper.kv_width(), layer.key_bias);
     loader.vector(family.biases, prefix + "attn_v.bias", hyper.kv_width(), layer.value_bias);
-    loader.vector(family.head_norms, prefix + "attn_q_norm.weight", hyper.head_dim, layer.query_norm);
+    loader.vector(family.head_norms, prefix + "attn_q_norm.weight", hyper.head_dim,
+                  layer.query_norm);
     loader.vector(family.head_norms, prefix + "attn_k_norm.weight", hyper.head_dim, layer.key_norm);
-    loader.vector(family.post_norms, prefix + "post_attention_norm.weight", hyper.width, layer.post_attention_norm);
+    loader.vector(family.post_norms, prefix + "post_attention_norm.weight", hyper.width,
+                  layer.post_attention_norm);
     loader.vector(prefix + "ffn_norm.weight", hyper.width, layer.feed_forward_norm);
     loader.matrix(prefix + "ffn_gate.weight", hyper.width, hyper.feed_forward, layer.gate);
     loader.matrix(prefix + "ffn_up.weight", hyper.width, hyper.feed_forward, layer.up);
     loader.matrix(prefix + "ffn_down.weight", hyper.feed_forward, hyper.width, layer.down);
-    loader.vector(family.post_norms, prefix + "post_ffw_norm.weight", hyper.width, layer.post_feed_forward_norm);
+    loader.vector(family.post_norms, prefix + "post_ffw_norm.weight", hyper.width,
+                  layer.post_feed_forward_norm);
     if (family.windows && (i + 1) % kGlobalEvery) {
       layer.rope = 1;
       layer.window = hyper.window;
@@ -288,7 +323,8 @@ Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperpar
     Buffer<float> factors;
     loader.vector("rope_freqs.weight", pairs, factors);
     for (int i = 0; i < pairs; ++i) {
-      if (!(factors[i] > 0)) throw ModelFileError("Tensor 'rope_freqs.weight' has a factor that is not positive.");
+      if (!(factors[i] > 0))
+        throw ModelFileError("Tensor 'rope_freqs.weight' has a factor that is not positive.");
       rope_rates[0][i] /= factors[i];
     }
   }
@@ -296,7 +332,8 @@ Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperpar
 }
 
 void Model::embed(int token, float* out) const {
-  const float scale = hyper.family.scaled_embedding ? std::sqrt(static_cast<float>(hyper.width)) : 1.0f;
+  const float scale =
+      hyper.family.scaled_embedding ? std::sqrt(static_cast<float>(hyper.width)) : 1.0f;
   for (int i = 0; i < hyper.width; ++i) out[i] = embedding.weight(token, i) * scale;
 }
 
