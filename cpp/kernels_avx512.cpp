@@ -6,10 +6,12 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 namespace outrider {
 namespace avx512 {
@@ -18,14 +20,11 @@ namespace avx512 {
 //
 #include "kernels.inl"
 
+// Vectors of outputs in a block.
+constexpr int kVectors = kBlock / kLanes;
+
 // How far ahead of the weights in use the next ones are fetched, in bytes.
 constexpr int kAhead = 2048;
-
-inline __m512i broadcast4(const int8_t* p) {
-  int32_t four;
-  std::memcpy(&four, p, sizeof(four));
-  return _mm512_set1_epi32(four);
-}
 
 inline V from_bytes(const uint8_t* p) {
   return _mm512_cvtepi32_ps(
@@ -33,7 +32,8 @@ inline V from_bytes(const uint8_t* p) {
 }
 
 // R rows of one block. The integer products of a group are exact in any order; see the scalar
-// kernel for the order of the rest.
+// kernel for the order of the rest. The loops have to be unrolled by order: left to itself the
+// compiler stops at six rows.
 template <Layout L, int R>
 void rows_of_block(const Matrix& matrix, int block, const Activations& in, int row, float* out,
                    int64_t stride) {
@@ -46,76 +46,91 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   constexpr bool wide = code_bytes(L) == 1024;
   constexpr int offset = L == Layout::U4 ? -8 : wide ? -128 : 0;
   const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi8(1);
-  V total[R][2];
-  for (int r = 0; r < R; ++r) total[r][0] = total[r][1] = all(0);
+  V total[R][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) total[r][v] = all(0);
+  }
 
-  for (int g = 0; g < groups; ++g, ++x, record += record_bytes(L)) {
+  for (int g = 0; g < groups; ++g, ++x, codes += kGroup, record += record_bytes(L)) {
     if (head_bytes(L) && g % kHeadGroups == 0) {
       head = record;
       record += head_bytes(L);
     }
-    __m512i dot[R][2], code_sum[2];
-    code_sum[0] = code_sum[1] = _mm512_set1_epi32(offset * kGroup);
-    for (int r = 0; r < R; ++r) {
-      dot[r][0] = dot[r][1] = offset ? _mm512_set1_epi32(offset * x[int64_t{r} * groups].code_sum)
-                                     : _mm512_setzero_si512();
+    __m512i dot[R][kVectors], code_sum[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      code_sum[v] = _mm512_set1_epi32(offset * kGroup);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        dot[r][v] = offset ? _mm512_set1_epi32(offset * x[int64_t{r} * groups].code_sum)
+                           : _mm512_setzero_si512();
+      }
     }
+#pragma GCC unroll 16
     for (int j = 0; j < kGroup / 4; ++j) {
-      __m512i w0, w1;
-      if constexpr (wide) {
-        w0 = _mm512_load_si512(record + 128 * j);
-        w1 = _mm512_load_si512(record + 128 * j + 64);
-        _mm_prefetch(reinterpret_cast<const char*>(record + 128 * j + kAhead), _MM_HINT_T0);
-        _mm_prefetch(reinterpret_cast<const char*>(record + 128 * j + 64 + kAhead), _MM_HINT_T0);
-      } else {
-        const __m512i both = _mm512_load_si512(record + 64 * j);
-        w0 = _mm512_and_si512(both, low);
-        w1 = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+      __m512i weights[kVectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        if constexpr (wide) {
+          const uint8_t* place = record + 128 * j + 64 * v;
+          weights[v] = _mm512_load_si512(place);
+          _mm_prefetch(reinterpret_cast<const char*>(place + kAhead), _MM_HINT_T0);
+        } else {
+          const __m512i both = _mm512_load_si512(record + 64 * j);
+          weights[v] = _mm512_and_si512(v ? _mm512_srli_epi16(both, 4) : both, low);
+        }
+        code_sum[v] = _mm512_dpbusd_epi32(code_sum[v], weights[v], ones);
+      }
+      if constexpr (!wide) {
         _mm_prefetch(reinterpret_cast<const char*>(record + 64 * j + kAhead), _MM_HINT_T0);
       }
-      code_sum[0] = _mm512_dpbusd_epi32(code_sum[0], w0, ones);
-      code_sum[1] = _mm512_dpbusd_epi32(code_sum[1], w1, ones);
+#pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const __m512i four = broadcast4(codes + int64_t{r} * in.inputs + g * kGroup + 4 * j);
-        dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], w0, four);
-        dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, four);
+        int32_t four;
+        std::memcpy(&four, codes + int64_t{r} * in.inputs + 4 * j, sizeof(four));
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v) {
+          dot[r][v] = _mm512_dpbusd_epi32(dot[r][v], weights[v], _mm512_set1_epi32(four));
+        }
       }
     }
     const uint8_t* own = record + code_bytes(L);
     const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
     if constexpr (!wide) _mm_prefetch(reinterpret_cast<const char*>(own) + kAhead, _MM_HINT_T0);
-    V scale0 = from_half(halves), scale1 = from_half(halves + kLanes);
-    if constexpr (L == Layout::U4K) {
-      scale0 = mul(scale0, from_bytes(own));
-      scale1 = mul(scale1, from_bytes(own + kLanes));
+    if constexpr (has_minimum(L) && L != Layout::U4K) {
+      _mm_prefetch(reinterpret_cast<const char*>(halves + kBlock) + kAhead, _MM_HINT_T0);
     }
-    if constexpr (has_minimum(L)) {
-      V minimum0 = from_half(halves + kBlock), minimum1 = from_half(halves + kBlock + kLanes);
-      if constexpr (L == Layout::U4K) {
-        minimum0 = mul(minimum0, from_bytes(own + kBlock));
-        minimum1 = mul(minimum1, from_bytes(own + kBlock + kLanes));
-      } else {
-        _mm_prefetch(reinterpret_cast<const char*>(halves + kBlock) + kAhead, _MM_HINT_T0);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const int lane = v * kLanes;
+      V scale = from_half(halves + lane);
+      if constexpr (L == Layout::U4K) scale = mul(scale, from_bytes(own + lane));
+      if constexpr (has_minimum(L)) {
+        V minimum = from_half(halves + kBlock + lane);
+        if constexpr (L == Layout::U4K) minimum = mul(minimum, from_bytes(own + kBlock + lane));
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          total[r][v] = fma(minimum, all(x[int64_t{r} * groups].sum), total[r][v]);
+        }
       }
+      const V sum = _mm512_cvtepi32_ps(code_sum[v]);
+#pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V value_sum = all(x[int64_t{r} * groups].sum);
-        total[r][0] = fma(minimum0, value_sum, total[r][0]);
-        total[r][1] = fma(minimum1, value_sum, total[r][1]);
+        const ActivationGroup& group = x[int64_t{r} * groups];
+        const V product =
+            fma(_mm512_cvtepi32_ps(dot[r][v]), all(group.scale), mul(sum, all(group.middle)));
+        total[r][v] = fma(product, scale, total[r][v]);
       }
-    }
-    const V sum0 = _mm512_cvtepi32_ps(code_sum[0]), sum1 = _mm512_cvtepi32_ps(code_sum[1]);
-    for (int r = 0; r < R; ++r) {
-      const V x_scale = all(x[int64_t{r} * groups].scale),
-              middle = all(x[int64_t{r} * groups].middle);
-      total[r][0] =
-          fma(fma(_mm512_cvtepi32_ps(dot[r][0]), x_scale, mul(sum0, middle)), scale0, total[r][0]);
-      total[r][1] =
-          fma(fma(_mm512_cvtepi32_ps(dot[r][1]), x_scale, mul(sum1, middle)), scale1, total[r][1]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    store(out + (row + r) * stride, total[r][0]);
-    store(out + (row + r) * stride + kLanes, total[r][1]);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      store(out + (row + r) * stride + v * kLanes, total[r][v]);
+    }
   }
 }
 
@@ -138,35 +153,25 @@ void rows_of_any(const Matrix& matrix, int block, const Activations& in, int row
   }
 }
 
-// Six rows are what fits in registers; more rows share the block's weights from the first cache.
+// With more rows the sums of a block no longer fit into the registers.
+constexpr int kMostRows = 8;
+
+using RowsOf = void (*)(const Matrix&, int, const Activations&, int, float*, int64_t);
+
+template <int... R>
+constexpr std::array<RowsOf, sizeof...(R)> rows_table(std::integer_sequence<int, R...>) {
+  return {rows_of_any<R + 1>...};
+}
+
+// More rows than fit are done in equal parts, which share the block's weights from the first cache.
 void matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows, float* out,
             int64_t stride) {
-  constexpr int most = 6;
-  int parts = (rows + most - 1) / most;
-  while (rows > 0) {
+  static constexpr auto rows_of = rows_table(std::make_integer_sequence<int, kMostRows>());
+  for (int parts = (rows + kMostRows - 1) / kMostRows; rows > 0; --parts) {
     const int here = (rows + parts - 1) / parts;
-    switch (here) {
-      case 1:
-        rows_of_any<1>(matrix, block, in, row, out, stride);
-        break;
-      case 2:
-        rows_of_any<2>(matrix, block, in, row, out, stride);
-        break;
-      case 3:
-        rows_of_any<3>(matrix, block, in, row, out, stride);
-        break;
-      case 4:
-        rows_of_any<4>(matrix, block, in, row, out, stride);
-        break;
-      case 5:
-        rows_of_any<5>(matrix, block, in, row, out, stride);
-        break;
-      default:
-        rows_of_any<6>(matrix, block, in, row, out, stride);
-    }
+    rows_of[here - 1](matrix, block, in, row, out, stride);
     row += here;
     rows -= here;
-    --parts;
   }
 }
 
