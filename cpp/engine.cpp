@@ -26,7 +26,8 @@ Engine::Engine(const Gguf& file, const EngineOptions& options)
       kernels_(choose_kernels(options.kernel)),
       context_(options.context ? options.context : model_.hyper.context),
       max_rows_(options.max_rows),
-      cache_({model_.hyper.layers, model_.hyper.kv_heads, model_.hyper.head_dim}, options.cache_bytes),
+      cache_({model_.hyper.layers, model_.hyper.kv_heads, model_.hyper.head_dim},
+             options.cache_bytes),
       pool_(options.threads),
       scratch_tiles_((options.max_rows + kTile - 1) / kTile),
       scratch_(cache_.shape().block_bytes() / 2 * scratch_tiles_),
@@ -39,8 +40,9 @@ Engine::Engine(const Gguf& file, const EngineOptions& options)
 
 CachedSequence& Engine::open(std::span<const int32_t> tokens, int64_t capacity, bool share) {
   if (capacity > context_) {
-    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens does not fit the context of " +
-                            std::to_string(context_) + "; shorten the prompt or lower --max-tokens.",
+    throw CapacityError("A sequence of " + std::to_string(capacity) +
+                            " tokens does not fit the context of " + std::to_string(context_) +
+                            "; shorten the prompt or lower --max-tokens.",
                         true);
   }
   if (capacity < static_cast<int64_t>(tokens.size())) {
@@ -53,8 +55,8 @@ CachedSequence& Engine::open(std::span<const int32_t> tokens, int64_t capacity, 
 CachedSequence& Engine::fork(int64_t id, int64_t capacity) {
   const CachedSequence& parent = cache_.find(id);
   if (capacity > context_) {
-    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens does not fit the context of " +
-                            std::to_string(context_) + ".",
+    throw CapacityError("A sequence of " + std::to_string(capacity) +
+                            " tokens does not fit the context of " + std::to_string(context_) + ".",
                         true);
   }
   if (capacity < parent.length) {
@@ -65,7 +67,8 @@ CachedSequence& Engine::fork(int64_t id, int64_t capacity) {
 }
 
 const float* Engine::logits(int row) const {
-  if (row < 0 || row >= static_cast<int>(outcome_.logit_row.size()) || outcome_.logit_row[row] < 0) {
+  if (row < 0 || row >= static_cast<int>(outcome_.logit_row.size()) ||
+      outcome_.logit_row[row] < 0) {
     throw UsageError(row_text(row) + " of this pass has no logits; set want_logits.");
   }
   return outcome_.logits.data() + padded(model_.hyper.vocab) * outcome_.logit_row[row];
@@ -80,12 +83,13 @@ void Engine::check(const RowSpans& rows, int layers, std::span<const int> hidden
     throw UsageError("The arrays of a pass's rows differ in length.");
   }
   if (n == 0 || n > static_cast<size_t>(max_rows_)) {
-    throw UsageError("A pass takes 1 to " + std::to_string(max_rows_) + " rows, not " + std::to_string(n) + ".");
+    throw UsageError("A pass takes 1 to " + std::to_string(max_rows_) + " rows, not " +
+                     std::to_string(n) + ".");
   }
   const int depth = layers < 0 ? model_.hyper.layers : layers;
   if (depth < 1 || depth > model_.hyper.layers) {
-    throw UsageError("layers has to lie between 1 and " + std::to_string(model_.hyper.layers) + ", not " +
-                     std::to_string(layers) + ".");
+    throw UsageError("layers has to lie between 1 and " + std::to_string(model_.hyper.layers) +
+                     ", not " + std::to_string(layers) + ".");
   }
   for (int layer : hidden) {
     if (layer < 0 || layer > depth) {
@@ -132,14 +136,16 @@ void Engine::place(const RowSpans& rows) {
     const int parent = rows.parent[i];
     if (rows.commit[i]) {
       if (state.drafted || parent != state.last) {
-        throw UsageError(row_text(i) + " is committed, so it has to follow the committed rows of its sequence "
+        throw UsageError(row_text(i) +
+                         " is committed, so it has to follow the committed rows of its sequence "
                          "and stand before its drafted ones.");
       }
       here.position = here.sequence->length + state.committed++;
       state.last = i;
     } else {
       if (parent < 0 && state.committed) {
-        throw UsageError(row_text(i) + " follows the history but stands behind committed rows of its sequence.");
+        throw UsageError(row_text(i) +
+                         " follows the history but stands behind committed rows of its sequence.");
       }
       if (parent >= 0 && rows.commit[parent] && parent != state.last) {
         throw UsageError(row_text(i) + " does not follow the last committed row of its sequence.");
@@ -149,19 +155,22 @@ void Engine::place(const RowSpans& rows) {
     }
     if (here.position >= here.sequence->capacity) {
       throw UsageError(row_text(i) + " would stand at position " + std::to_string(here.position) +
-                       " of a sequence opened for " + std::to_string(here.sequence->capacity) + " tokens.");
+                       " of a sequence opened for " + std::to_string(here.sequence->capacity) +
+                       " tokens.");
     }
   }
 
   order_.resize(n);
   std::iota(order_.begin(), order_.end(), 0);
   std::stable_sort(order_.begin(), order_.end(), [&](int a, int b) {
-    return std::pair(rows.sequence[a], !rows.commit[a]) < std::pair(rows.sequence[b], !rows.commit[b]);
+    return std::pair(rows.sequence[a], !rows.commit[a]) <
+           std::pair(rows.sequence[b], !rows.commit[b]);
   });
   int slot = 0;
   for (int i : order_) {
     Place& here = places[i];
-    here.history = rows.commit[i] ? here.position + 1 : here.sequence->length + states[rows.sequence[i]].committed;
+    here.history = rows.commit[i] ? here.position + 1
+                                  : here.sequence->length + states[rows.sequence[i]].committed;
     here.slot = rows.commit[i] ? -1 : slot++;
     if (rows.commit[i]) continue;
     const int parent = rows.parent[i];
@@ -187,7 +196,8 @@ void Engine::make_tiles() {
     const Place& start = places_[order_[first]];
     const bool drafted = start.slot >= 0;
     int end = first;
-    while (end < n && places_[order_[end]].sequence == start.sequence && (places_[order_[end]].slot >= 0) == drafted) {
+    while (end < n && places_[order_[end]].sequence == start.sequence &&
+           (places_[order_[end]].slot >= 0) == drafted) {
       ++end;
     }
     const int slot_first = start.slot, slot_last = start.slot + (end - first);
@@ -297,13 +307,15 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
   const int n = static_cast<int>(rows.token.size());
   const int64_t kv_stride = padded(h.kv_width());
 
-  share(thread, n, [&](int r) { model_.embed(rows.token[r], state_.data() + int64_t{r} * h.width); });
+  share(thread, n,
+        [&](int r) { model_.embed(rows.token[r], state_.data() + int64_t{r} * h.width); });
   for (int i = 0; i < depth; ++i) {
     const Layer& layer = model_.layers[i];
     share(thread, n, [&](int r) {
       float* normed = normed_.data() + int64_t{r} * h.width;
       absorb(r, i);
-      kernels_.rms_norm(state_.data() + int64_t{r} * h.width, layer.attention_norm.data(), h.width, h.epsilon, normed);
+      kernels_.rms_norm(state_.data() + int64_t{r} * h.width, layer.attention_norm.data(), h.width,
+                        h.epsilon, normed);
       quantize(r, normed, h.width);
     });
     pool_.barrier();
@@ -317,9 +329,12 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
     if (thread == 0) pool_.reset_counter();
     pool_.barrier();
     attention(thread, i);
-    share(thread, n, [&](int r) { quantize(r, attended_.data() + int64_t{r} * h.query_width(), h.query_width()); });
+    share(thread, n, [&](int r) {
+      quantize(r, attended_.data() + int64_t{r} * h.query_width(), h.query_width());
+    });
     pool_.barrier();
-    multiply(thread, std::array<Product, 1>{{{&layer.attention_output, change_.data(), h.width}}}, attended_.data(), n);
+    multiply(thread, std::array<Product, 1>{{{&layer.attention_output, change_.data(), h.width}}},
+             attended_.data(), n);
     pool_.barrier();
     share(thread, n, [&](int r) {
       float* state = state_.data() + int64_t{r} * h.width;
@@ -334,7 +349,8 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
     });
     pool_.barrier();
     multiply(thread,
-             std::array<Product, 2>{{{&layer.gate, gate_.data(), h.feed_forward}, {&layer.up, up_.data(), h.feed_forward}}},
+             std::array<Product, 2>{{{&layer.gate, gate_.data(), h.feed_forward},
+                                     {&layer.up, up_.data(), h.feed_forward}}},
              normed_.data(), n);
     pool_.barrier();
     const int segments = (h.feed_forward + kSegment - 1) / kSegment;
@@ -343,12 +359,14 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
       const int count = std::min(kSegment, h.feed_forward - from);
       const int64_t place = int64_t{r} * h.feed_forward + from;
       float* gate = gate_.data() + place;
-      const auto activate = h.family.activation == Activation::Silu ? kernels_.silu_mul : kernels_.gelu_mul;
+      const auto activate =
+          h.family.activation == Activation::Silu ? kernels_.silu_mul : kernels_.gelu_mul;
       activate(gate, up_.data() + place, count, gate);
       kernels_.quantize(gate, count, codes_.data() + place, groups_.data() + place / kGroup);
     });
     pool_.barrier();
-    multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(), n);
+    multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(),
+             n);
     pool_.barrier();
   }
 
@@ -357,13 +375,14 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
   const int heads = static_cast<int>(head_rows_.size());
   share(thread, heads, [&](int i) {
     float* normed = normed_.data() + int64_t{i} * h.width;
-    kernels_.rms_norm(state_.data() + int64_t{head_rows_[i]} * h.width, model_.output_norm.data(), h.width, h.epsilon,
-                      normed);
+    kernels_.rms_norm(state_.data() + int64_t{head_rows_[i]} * h.width, model_.output_norm.data(),
+                      h.width, h.epsilon, normed);
     quantize(i, normed, h.width);
   });
   pool_.barrier();
-  multiply(thread, std::array<Product, 1>{{{&model_.head(), outcome_.logits.data(), padded(h.vocab)}}}, normed_.data(),
-           heads);
+  multiply(thread,
+           std::array<Product, 1>{{{&model_.head(), outcome_.logits.data(), padded(h.vocab)}}},
+           normed_.data(), heads);
 }
 
 // Add what the layer before has found to the row's state; keep the state where it was asked for.
@@ -377,12 +396,15 @@ void Engine::absorb(int row, int layer) {
     kernels_.add(state, change, width);
   }
   if (hidden_at_[layer] >= 0) {
-    std::copy_n(state, width, outcome_.hidden.data() + (int64_t{hidden_at_[layer]} * outcome_.rows + row) * width);
+    std::copy_n(
+        state, width,
+        outcome_.hidden.data() + (int64_t{hidden_at_[layer]} * outcome_.rows + row) * width);
   }
 }
 
 void Engine::quantize(int row, const float* x, int n) {
-  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n, groups_.data() + int64_t{row} * n / kGroup);
+  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n,
+                    groups_.data() + int64_t{row} * n / kGroup);
 }
 
 // Outputs are split over threads, the inner dimension never. Shares are equal in bytes.
@@ -409,11 +431,13 @@ void Engine::prepare_heads(float* x, int heads, const Layer& layer, const Buffer
   const Hyperparameters& h = model_.hyper;
   if (bias.size()) kernels_.add(x, bias.data(), heads * h.head_dim);
   for (int head = 0; norm.size() && head < heads; ++head) {
-    kernels_.rms_norm(x + head * h.head_dim, norm.data(), h.head_dim, h.epsilon, x + head * h.head_dim);
+    kernels_.rms_norm(x + head * h.head_dim, norm.data(), h.head_dim, h.epsilon,
+                      x + head * h.head_dim);
   }
   const RopeTable& table = rope_[layer.rope];
   const int64_t at = position * (h.rotated / 2);
-  const auto rotate = h.family.rotation == Rotation::Neighbours ? kernels_.rope : kernels_.rope_halves;
+  const auto rotate =
+      h.family.rotation == Rotation::Neighbours ? kernels_.rope : kernels_.rope_halves;
   rotate(x, heads, h.head_dim, h.rotated, table.cos.data() + at, table.sin.data() + at);
 }
 
@@ -424,8 +448,8 @@ void Engine::rotate_and_store(int row, int layer) {
   const int64_t kv_stride = padded(h.kv_width());
   float* key = key_.data() + row * kv_stride;
   float* value = value_.data() + row * kv_stride;
-  prepare_heads(query_.data() + int64_t{row} * h.query_width(), h.heads, weights, weights.query_bias,
-                weights.query_norm, here.position);
+  prepare_heads(query_.data() + int64_t{row} * h.query_width(), h.heads, weights,
+                weights.query_bias, weights.query_norm, here.position);
   prepare_heads(key, h.kv_heads, weights, weights.key_bias, weights.key_norm, here.position);
   if (weights.value_bias.size()) kernels_.add(value, weights.value_bias.data(), h.kv_width());
   for (int head = 0; head < h.kv_heads; ++head) {
@@ -483,15 +507,16 @@ void Engine::attention(int thread, int layer) {
     const float* outs = part_outs_.data() + i * longest_chunks_ * h.head_dim;
     Softmax softmax = parts[chunk_first];
     std::copy_n(outs + chunk_first * h.head_dim, h.head_dim, out);
-    for (int64_t c = chunk_first + 1; c <= chunk_last; ++c) kernels_.merge(softmax, out, parts[c], outs + c * h.head_dim, h.head_dim);
+    for (int64_t c = chunk_first + 1; c <= chunk_last; ++c)
+      kernels_.merge(softmax, out, parts[c], outs + c * h.head_dim, h.head_dim);
     kernels_.normalize(softmax, out, h.head_dim);
   });
   pool_.barrier();
 }
 
-// Attention of a tile's rows over one chunk, left in the parts; or, with `only` < 0, over all chunks
-// one after the other, merged as they come. Both do the same operations in the same order. With a
-// window, a row's chunks begin with the one that its first visible position lies in.
+// Attention of a tile's rows over one chunk, left in the parts; or, with `only` < 0, over all
+// chunks one after the other, merged as they come. Both do the same operations in the same order.
+// With a window, a row's chunks begin with the one that its first visible position lies in.
 void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_t only) {
   const Hyperparameters& h = model_.hyper;
   const int group = h.heads / h.kv_heads, rows = tile.last - tile.first, n = rows * group;
@@ -521,7 +546,9 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
     histories = std::max(histories, here.history);
     first_visible = std::min(first_visible, here.first_visible(window));
     for (int g = 0; g < group; ++g) {
-      queries[r * group + g] = query_.data() + (int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) * h.head_dim;
+      queries[r * group + g] =
+          query_.data() +
+          (int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) * h.head_dim;
     }
   }
 
@@ -539,38 +566,46 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
       const uint16_t* values = cache_.values(layer, kv_head, block);
       for (int j = 0; j < kTile; ++j) work.values[t * kTile + j] = values + j * h.head_dim;
     }
-    kernels_.scores(queries.data(), n, work.keys.data(), static_cast<int>(work.keys.size()), h.head_dim, scale,
-                    work.scores.data(), kChunk);
+    kernels_.scores(queries.data(), n, work.keys.data(), static_cast<int>(work.keys.size()),
+                    h.head_dim, scale, work.scores.data(), kChunk);
     // Scores against drafted rows, put where their positions are.
     if (slot_tiles && begin + kChunk > histories && !draft_scored) {
       work.keys.clear();
-      for (int t = 0; t < slot_tiles; ++t) work.keys.push_back(scratch_keys(layer, kv_head, slot_tile + t));
-      kernels_.scores(queries.data(), n, work.keys.data(), slot_tiles, h.head_dim, scale, work.draft_scores.data(),
-                      int64_t{slot_tiles} * kTile);
+      for (int t = 0; t < slot_tiles; ++t)
+        work.keys.push_back(scratch_keys(layer, kv_head, slot_tile + t));
+      kernels_.scores(queries.data(), n, work.keys.data(), slot_tiles, h.head_dim, scale,
+                      work.draft_scores.data(), int64_t{slot_tiles} * kTile);
       draft_scored = true;
     }
     Visible shared{0, cached};  // positions that every row of the tile attends to, from the history
     for (int r = 0; r < rows; ++r) {
       const Place& here = places_[order_[tile.first + r]];
-      const auto within = [&](int64_t p) { return static_cast<int>(std::clamp<int64_t>(p - begin, 0, kChunk)); };
+      const auto within = [&](int64_t p) {
+        return static_cast<int>(std::clamp<int64_t>(p - begin, 0, kChunk));
+      };
       const Visible visible{within(here.first_visible(window)), within(here.position + 1)};
       work.visible[r] = visible;
       shared = {std::max(shared.from, visible.from), std::min(shared.to, visible.to)};
       for (int g = 0; g < group; ++g) {
         const int q = r * group + g;
         float* scores = work.scores.data() + size_t{kChunk} * q;
-        for (int64_t p = std::max(begin + visible.from, here.history); p < begin + visible.to; ++p) {
-          scores[p - begin] = work.draft_scores[size_t{kTile} * slot_tiles * q + here.ancestors[p - here.history] -
-                                                slot_tile * kTile];
+        for (int64_t p = std::max(begin + visible.from, here.history); p < begin + visible.to;
+             ++p) {
+          scores[p - begin] =
+              work.draft_scores[size_t{kTile} * slot_tiles * q + here.ancestors[p - here.history] -
+                                slot_tile * kTile];
         }
         // Outside of the window a weight is exactly 0.
         std::fill_n(scores, visible.from, -std::numeric_limits<float>::infinity());
         if (visible.from < visible.to) work.parts[q] = kernels_.softmax(scores, visible.to);
         weights[q] = scores;
-        outs[q] = only < 0 ? work.outs.data() + static_cast<size_t>(q) * h.head_dim
-                           : part_outs_.data() +
-                                 ((int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) * longest_chunks_ + chunk) *
-                                     h.head_dim;
+        outs[q] = only < 0
+                      ? work.outs.data() + static_cast<size_t>(q) * h.head_dim
+                      : part_outs_.data() +
+                            ((int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) *
+                                 longest_chunks_ +
+                             chunk) *
+                                h.head_dim;
         std::fill_n(outs[q], h.head_dim, 0.0f);
       }
     }
@@ -582,7 +617,8 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
       const int border = std::clamp(cached, from, std::max(from, to));
       const auto add = [&](const uint16_t* const* values, int first, int last) {
         if (first >= last) return;
-        kernels_.accumulate(weights.data() + r * group, group, values, first, last, h.head_dim, outs.data() + r * group);
+        kernels_.accumulate(weights.data() + r * group, group, values, first, last, h.head_dim,
+                            outs.data() + r * group);
       };
       add(work.values.data(), from, border);
       const uint16_t* drafted[kChunk];
@@ -591,8 +627,11 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
       }
       add(drafted, border, to);
     };
-    for (int r = 0; r < rows; ++r) accumulate_row(r, work.visible[r].from, std::min(work.visible[r].to, shared.from));
-    if (shared.to) kernels_.accumulate(weights.data(), n, work.values.data(), shared.from, shared.to, h.head_dim, outs.data());
+    for (int r = 0; r < rows; ++r)
+      accumulate_row(r, work.visible[r].from, std::min(work.visible[r].to, shared.from));
+    if (shared.to)
+      kernels_.accumulate(weights.data(), n, work.values.data(), shared.from, shared.to, h.head_dim,
+                          outs.data());
     for (int r = 0; r < rows; ++r) {
       const Place& here = places_[order_[tile.first + r]];
       const Visible visible = work.visible[r];
@@ -634,9 +673,10 @@ void Engine::keep(int64_t id, std::span<const int32_t> rows) {
       throw UsageError(row_text(row) + " is not a drafted row of this sequence in the last pass.");
     }
     const Place& here = places_[row];
-    const bool follows = here.position == sequence.length + static_cast<int64_t>(i) &&
-                         here.ancestors.size() == (i ? places_[rows[i - 1]].ancestors.size() : 0) + 1 &&
-                         (i == 0 || here.ancestors[i - 1] == places_[rows[i - 1]].slot);
+    const bool follows =
+        here.position == sequence.length + static_cast<int64_t>(i) &&
+        here.ancestors.size() == (i ? places_[rows[i - 1]].ancestors.size() : 0) + 1 &&
+        (i == 0 || here.ancestors[i - 1] == places_[rows[i - 1]].slot);
     if (!follows) throw UsageError(row_text(row) + " does not follow the row kept before it.");
   }
   cache_.grow(sequence, sequence.length + static_cast<int64_t>(rows.size()));
@@ -669,7 +709,8 @@ void Engine::pretend(int64_t id, int64_t length) {
   for (int block : sequence.blocks) {
     for (int layer = 0; layer < model_.hyper.layers; ++layer) {
       for (int head = 0; head < model_.hyper.kv_heads; ++head) {
-        std::fill_n(cache_.keys(layer, head, block), 2 * cache_.shape().tile_halves(), uint16_t{0x2c00});
+        std::fill_n(cache_.keys(layer, head, block), 2 * cache_.shape().tile_halves(),
+                    uint16_t{0x2c00});
       }
     }
   }

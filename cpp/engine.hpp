@@ -80,7 +80,9 @@ class Engine {
     std::vector<int32_t> ancestors;  // slots of the positions from `history` on, its own last
 
     // The first position that it attends to within a window.
-    int64_t first_visible(int64_t window) const { return std::max<int64_t>(0, position + 1 - window); }
+    int64_t first_visible(int64_t window) const {
+      return std::max<int64_t>(0, position + 1 - window);
+    }
   };
   // The positions of a chunk that a row attends to, counted from the chunk's beginning.
   struct Visible {
@@ -118,8 +120,8 @@ class Engine {
   void absorb(int row, int layer);
   void quantize(int row, const float* x, int n);
   void multiply(int thread, std::span<const Product> products, const float* x, int rows);
-  void prepare_heads(float* x, int heads, const Layer& layer, const Buffer<float>& bias, const Buffer<float>& norm,
-                     int64_t position) const;
+  void prepare_heads(float* x, int heads, const Layer& layer, const Buffer<float>& bias,
+                     const Buffer<float>& norm, int64_t position) const;
   void rotate_and_store(int row, int layer);
   void attention(int thread, int layer);
   void attend(int thread, int layer, const Tile& tile, int kv_head, int64_t chunk);

@@ -51,8 +51,8 @@ const Kernels& choose_kernels(const std::string& name) {
     if (name == kernels->name) return *kernels;
     known += std::string(known.empty() ? "" : ", ") + kernels->name;
   }
-  throw UsageError("The kernel '" + name + "' does not exist or does not run on this machine; these do: " +
-                   known + ".");
+  throw UsageError("The kernel '" + name +
+                   "' does not exist or does not run on this machine; these do: " + known + ".");
 }
 
 }  // namespace outrider

@@ -32,7 +32,8 @@ void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
     const float scale = half / 127.0f;
     const int32_t code_sum = to_codes(codes, round(mul(sub(a, centre), inverse))) +
                              to_codes(codes + kLanes, round(mul(sub(b, centre), inverse)));
-    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle), code_sum};
+    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle),
+               code_sum};
   }
 }
 
@@ -59,8 +60,8 @@ void gelu_mul(const float* gate, const float* up, int n, float* y) {
 }
 
 // Turn each pair of numbers, `step` apart, of every head; pairs stand `stride` apart.
-inline void rotate_pairs(float* x, int heads, int head_dim, int pairs, int stride, int step, const float* cos,
-                         const float* sin) {
+inline void rotate_pairs(float* x, int heads, int head_dim, int pairs, int stride, int step,
+                         const float* cos, const float* sin) {
   for (int h = 0; h < heads; ++h, x += head_dim) {
     for (int i = 0; i < pairs; ++i) {
       const float a = x[stride * i], b = x[stride * i + step];
@@ -74,7 +75,8 @@ void rope(float* x, int heads, int head_dim, int rotated, const float* cos, cons
   rotate_pairs(x, heads, head_dim, rotated / 2, 2, 1, cos, sin);
 }
 
-void rope_halves(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+void rope_halves(float* x, int heads, int head_dim, int rotated, const float* cos,
+                 const float* sin) {
   rotate_pairs(x, heads, head_dim, rotated / 2, 1, rotated / 2, cos, sin);
 }
 
@@ -84,8 +86,8 @@ void halve(const float* x, int n, uint16_t* y) {
 
 // R rows of one block of a matrix of floats; inputs ascend.
 template <int R>
-void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row, float* out,
-                         int64_t stride) {
+void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row,
+                         float* out, int64_t stride) {
   const auto* weights = reinterpret_cast<const float*>(matrix.record(block, 0));
   const float* x = in.floats + int64_t{row} * in.inputs;
   V total[R][2];
@@ -106,8 +108,8 @@ void rows_of_float_block(const Matrix& matrix, int block, const Activations& in,
 
 // Q queries against T tiles: each score is one chain of fused multiply-adds over d.
 template <int Q, int T>
-void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim, float scale,
-                 float* scores, int64_t stride) {
+void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim,
+                 float scale, float* scores, int64_t stride) {
   V dot[Q][T];
   for (int q = 0; q < Q; ++q) {
     for (int t = 0; t < T; ++t) dot[q][t] = all(0);
@@ -126,8 +128,8 @@ void score_tiles(const float* const* queries, const uint16_t* const* tiles, int 
 }
 
 template <int Q>
-void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles, int head_dim,
-                   float scale, float* scores, int64_t stride) {
+void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles,
+                   int head_dim, float scale, float* scores, int64_t stride) {
   constexpr int T = kAbreast;
   int t = 0;
   for (; t + T <= n_tiles; t += T) {
@@ -175,8 +177,8 @@ Softmax softmax(float* scores, int valid) {
 
 // Q queries, a slice of N·16 dimensions; one chain over positions for each.
 template <int Q, int N>
-void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to, int d,
-                      float* const* out) {
+void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to,
+                      int d, float* const* out) {
   V acc[Q][N];
   for (int q = 0; q < Q; ++q) {
     for (int n = 0; n < N; ++n) acc[q][n] = load(out[q] + d + n * kLanes);
@@ -195,8 +197,8 @@ void accumulate_slice(const float* const* weights, const uint16_t* const* values
 }
 
 template <int Q>
-void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from, int to,
-                        int head_dim, float* const* out) {
+void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from,
+                        int to, int head_dim, float* const* out) {
   constexpr int N = kAbreast;
   int d = 0;
   for (; d + N * kLanes <= head_dim; d += N * kLanes) {
@@ -205,8 +207,8 @@ void accumulate_queries(const float* const* weights, const uint16_t* const* valu
   for (; d < head_dim; d += kLanes) accumulate_slice<Q, 1>(weights, values, from, to, d, out);
 }
 
-void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from, int to,
-                int head_dim, float* const* out) {
+void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from,
+                int to, int head_dim, float* const* out) {
   int q = 0;
   for (; q + 3 <= n_queries; q += 3) {
     accumulate_queries<3>(weights + q, values, from, to, head_dim, out + q);

@@ -27,16 +27,20 @@ constexpr int kAhead = 2048;
 
 #ifdef __AVXVNNI__
 constexpr bool kVnni = true;
-inline __m256i dpbusd(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_avx_epi32(sum, a, b); }
+inline __m256i dpbusd(__m256i sum, __m256i a, __m256i b) {
+  return _mm256_dpbusd_avx_epi32(sum, a, b);
+}
 #else
 constexpr bool kVnni = false;
 inline __m256i dpbusd(__m256i sum, __m256i, __m256i) { return sum; }
 #endif
 
-// What a layout's records hold, for the templates below: codes of 4 or of 8 bits, and the offset that
-// makes them unsigned.
+// What a layout's records hold, for the templates below: codes of 4 or of 8 bits, and the offset
+// that makes them unsigned.
 constexpr bool is_wide(Layout layout) { return code_bytes(layout) == 1024; }
-constexpr int offset_of(Layout layout) { return layout == Layout::U4 ? -8 : is_wide(layout) ? -128 : 0; }
+constexpr int offset_of(Layout layout) {
+  return layout == Layout::U4 ? -8 : is_wide(layout) ? -128 : 0;
+}
 
 inline __m256i broadcast4(const int8_t* p) {
   int32_t four;
@@ -44,13 +48,16 @@ inline __m256i broadcast4(const int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-inline __m256i load_bytes(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+inline __m256i load_bytes(const uint8_t* p) {
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+}
 inline __m256 halves_to_floats(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
 }
 
 inline __m256 bytes_to_floats(const uint8_t* p) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 
 // Pairs of 16-bit numbers to their 32-bit sums.
@@ -123,7 +130,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   constexpr int offset = offset_of(L);
   __m256 total[R][2][2];  // [row][half][vector]
   for (int r = 0; r < R; ++r) {
-    for (int half = 0; half < 2; ++half) total[r][half][0] = total[r][half][1] = _mm256_setzero_ps();
+    for (int half = 0; half < 2; ++half)
+      total[r][half][0] = total[r][half][1] = _mm256_setzero_ps();
   }
 
   for (int g = 0; g < groups; ++g, ++x, codes += kGroup, record += record_bytes(L)) {
@@ -156,7 +164,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
         const int place = kLanes * v + 8 * half;
         __m256 scale = halves_to_floats(halves + place);
         if constexpr (L == Layout::U4K) scale = _mm256_mul_ps(scale, bytes_to_floats(own + place));
-        const __m256i all_codes = _mm256_add_epi32(code_sum<L>(sums[v]), _mm256_set1_epi32(offset * kGroup));
+        const __m256i all_codes =
+            _mm256_add_epi32(code_sum<L>(sums[v]), _mm256_set1_epi32(offset * kGroup));
         const __m256 sum = _mm256_cvtepi32_ps(all_codes);
         for (int r = 0; r < R; ++r) {
           const ActivationGroup& group = x[int64_t{r} * groups];
@@ -170,10 +179,12 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
           }
           __m256i products = product_sum<L>(dot[r][v]);
           if constexpr (offset + middle_of(L) != 0) {
-            products = _mm256_add_epi32(products, _mm256_set1_epi32((offset + middle_of(L)) * group.code_sum));
+            products = _mm256_add_epi32(
+                products, _mm256_set1_epi32((offset + middle_of(L)) * group.code_sum));
           }
-          const __m256 value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(group.scale),
-                                               _mm256_mul_ps(sum, _mm256_set1_ps(group.middle)));
+          const __m256 value =
+              _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(group.scale),
+                              _mm256_mul_ps(sum, _mm256_set1_ps(group.middle)));
           t = _mm256_fmadd_ps(value, scale, t);
         }
       }

@@ -1,7 +1,8 @@
 // Kernels for AVX-512 with VNNI: 64 products of 8-bit numbers an instruction.
 #include "kernels.hpp"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
+    defined(__AVX512VNNI__)
 
 #include <immintrin.h>
 
@@ -27,7 +28,8 @@ inline __m512i broadcast4(const int8_t* p) {
 }
 
 inline V from_bytes(const uint8_t* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 
 // R rows of one block. The integer products of a group are exact in any order; see the scalar
@@ -55,7 +57,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
     __m512i dot[R][2], code_sum[2];
     code_sum[0] = code_sum[1] = _mm512_set1_epi32(offset * kGroup);
     for (int r = 0; r < R; ++r) {
-      dot[r][0] = dot[r][1] = offset ? _mm512_set1_epi32(offset * x[int64_t{r} * groups].code_sum) : _mm512_setzero_si512();
+      dot[r][0] = dot[r][1] = offset ? _mm512_set1_epi32(offset * x[int64_t{r} * groups].code_sum)
+                                     : _mm512_setzero_si512();
     }
     for (int j = 0; j < kGroup / 4; ++j) {
       __m512i w0, w1;
@@ -102,9 +105,12 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
     }
     const V sum0 = _mm512_cvtepi32_ps(code_sum[0]), sum1 = _mm512_cvtepi32_ps(code_sum[1]);
     for (int r = 0; r < R; ++r) {
-      const V x_scale = all(x[int64_t{r} * groups].scale), middle = all(x[int64_t{r} * groups].middle);
-      total[r][0] = fma(fma(_mm512_cvtepi32_ps(dot[r][0]), x_scale, mul(sum0, middle)), scale0, total[r][0]);
-      total[r][1] = fma(fma(_mm512_cvtepi32_ps(dot[r][1]), x_scale, mul(sum1, middle)), scale1, total[r][1]);
+      const V x_scale = all(x[int64_t{r} * groups].scale),
+              middle = all(x[int64_t{r} * groups].middle);
+      total[r][0] =
+          fma(fma(_mm512_cvtepi32_ps(dot[r][0]), x_scale, mul(sum0, middle)), scale0, total[r][0]);
+      total[r][1] =
+          fma(fma(_mm512_cvtepi32_ps(dot[r][1]), x_scale, mul(sum1, middle)), scale1, total[r][1]);
     }
   }
   for (int r = 0; r < R; ++r) {

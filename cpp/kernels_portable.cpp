@@ -1,4 +1,5 @@
-// Kernels in plain C++ for every machine, written so that a compiler can use what vectors there are.
+// Kernels in plain C++ for every machine, written so that a compiler can use what vectors there
+// are.
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -16,8 +17,8 @@ namespace portable {
 //
 #include "kernels.inl"
 
-constexpr int kSteps = kGroup / 4;    // four inputs each
-constexpr int kWords = 4 * kLanes;    // products of a step and a vector
+constexpr int kSteps = kGroup / 4;  // four inputs each
+constexpr int kWords = 4 * kLanes;  // products of a step and a vector
 
 constexpr bool is_wide(Layout layout) { return code_bytes(layout) == 1024; }
 
@@ -35,13 +36,16 @@ void unpack(const uint8_t* record, Codes& codes) {
   for (int j = 0; j < kSteps; ++j) {
     if constexpr (is_wide(L)) {
       for (int k = 0; k < 2 * kWords; ++k) {
-        codes.word[j][k / kWords][k % kWords] = static_cast<int16_t>(record[2 * kWords * j + k] - 128);
+        codes.word[j][k / kWords][k % kWords] =
+            static_cast<int16_t>(record[2 * kWords * j + k] - 128);
       }
     } else {
       constexpr int offset = L == Layout::U4 ? 8 : 0;
       const uint8_t* both = record + kWords * j;
-      for (int k = 0; k < kWords; ++k) codes.word[j][0][k] = static_cast<int16_t>((both[k] & 15) - offset);
-      for (int k = 0; k < kWords; ++k) codes.word[j][1][k] = static_cast<int16_t>((both[k] >> 4) - offset);
+      for (int k = 0; k < kWords; ++k)
+        codes.word[j][0][k] = static_cast<int16_t>((both[k] & 15) - offset);
+      for (int k = 0; k < kWords; ++k)
+        codes.word[j][1][k] = static_cast<int16_t>((both[k] >> 4) - offset);
     }
   }
 }
@@ -54,21 +58,23 @@ using Sum = std::conditional_t<is_wide(L), int32_t, int16_t>;
 template <typename T>
 void fold(const T* sums, float* out) {
   for (int lane = 0; lane < kLanes; ++lane) {
-    const int32_t sum = int32_t{sums[4 * lane]} + sums[4 * lane + 1] + sums[4 * lane + 2] + sums[4 * lane + 3];
+    const int32_t sum =
+        int32_t{sums[4 * lane]} + sums[4 * lane + 1] + sums[4 * lane + 2] + sums[4 * lane + 3];
     out[lane] = static_cast<float>(sum);
   }
 }
 
 template <Layout L>
-void group_matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows, float* out,
-                  int64_t stride) {
+void group_matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows,
+                  float* out, int64_t stride) {
   const int groups = matrix.groups();
   for (int r = row; r < row + rows; ++r) std::memset(out + r * stride, 0, kBlock * sizeof(float));
   Codes codes;
   for (int g = 0; g < groups; ++g) {
     const uint8_t* record = matrix.record(block, g);
     const uint8_t* own = record + code_bytes(L);
-    const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? matrix.head(block, g) : own);
+    const auto* halves =
+        reinterpret_cast<const uint16_t*>(L == Layout::U4K ? matrix.head(block, g) : own);
     unpack<L>(record, codes);
     V scale[2], minimum[2], code_sum[2];
     for (int v = 0; v < 2; ++v) {
@@ -80,7 +86,8 @@ void group_matmul(const Matrix& matrix, int block, const Activations& in, int ro
       }
       int16_t sums[kWords] = {};
       for (int j = 0; j < kSteps; ++j) {
-        for (int k = 0; k < kWords; ++k) sums[k] = static_cast<int16_t>(sums[k] + codes.word[j][v][k]);
+        for (int k = 0; k < kWords; ++k)
+          sums[k] = static_cast<int16_t>(sums[k] + codes.word[j][v][k]);
       }
       fold(sums, code_sum[v].lane);
     }
@@ -92,7 +99,8 @@ void group_matmul(const Matrix& matrix, int block, const Activations& in, int ro
         // Four inputs, again and again, one for each weight of the step.
         int16_t inputs[kWords];
         for (int i = 0; i < 4; ++i) inputs[i] = four[i];
-        for (int filled = 4; filled < kWords; filled *= 2) std::memcpy(inputs + filled, inputs, 2 * filled);
+        for (int filled = 4; filled < kWords; filled *= 2)
+          std::memcpy(inputs + filled, inputs, 2 * filled);
         for (int v = 0; v < 2; ++v) {
           for (int k = 0; k < kWords; ++k) {
             sums[v][k] = static_cast<Sum<L>>(sums[v][k] + codes.word[j][v][k] * inputs[k]);
@@ -125,7 +133,8 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
     case Layout::I8M:
       return group_matmul<Layout::I8M>(matrix, block, in, row, rows, out, stride);
     case Layout::F32:
-      for (int r = row; r < row + rows; ++r) rows_of_float_block<1>(matrix, block, in, r, out, stride);
+      for (int r = row; r < row + rows; ++r)
+        rows_of_float_block<1>(matrix, block, in, r, out, stride);
   }
 }
 

@@ -16,8 +16,8 @@ uint16_t load16(const uint8_t* p) {
   return value;
 }
 
-// One group of 32 weights of one output, as the layout has it. With sub-scales, `scale` and `minimum`
-// are those of the head.
+// One group of 32 weights of one output, as the layout has it. With sub-scales, `scale` and
+// `minimum` are those of the head.
 struct Group {
   uint8_t codes[kGroup];  // as stored (8 bits: offset by 128)
   uint16_t scale = 0;     // f16 bits
@@ -40,12 +40,13 @@ void unpack_five_bits(const uint8_t* packed, int offset, uint8_t* codes) {
   uint32_t high;
   std::memcpy(&high, packed, sizeof(high));
   unpack_nibbles(packed + 4, codes);
-  for (int i = 0; i < kGroup; ++i) codes[i] = static_cast<uint8_t>((codes[i] | (high >> i & 1) << 4) + offset);
+  for (int i = 0; i < kGroup; ++i)
+    codes[i] = static_cast<uint8_t>((codes[i] | (high >> i & 1) << 4) + offset);
 }
 
 // The K types keep 256 weights together. Q4_K and Q5_K: two f16 scales, then eight sub-scales and
-// eight sub-minima of 6 bits in 12 bytes, the upper bits of the last four above the first four; then
-// nibbles, two groups in 32 bytes.
+// eight sub-minima of 6 bits in 12 bytes, the upper bits of the last four above the first four;
+// then nibbles, two groups in 32 bytes.
 constexpr int kSuper = 256;
 
 void unpack_sub_scales(const uint8_t* packed, int j, Group& group) {
@@ -120,10 +121,12 @@ void read_floats(TensorType type, const uint8_t* row, int g, float* out) {
       std::memcpy(out, row + size_t{4} * first, 4 * kGroup);
       return;
     case TensorType::F16:
-      for (int i = 0; i < kGroup; ++i) out[i] = half_to_float(load16(row + size_t{2} * (first + i)));
+      for (int i = 0; i < kGroup; ++i)
+        out[i] = half_to_float(load16(row + size_t{2} * (first + i)));
       return;
     case TensorType::BF16:
-      for (int i = 0; i < kGroup; ++i) out[i] = bfloat_to_float(load16(row + size_t{2} * (first + i)));
+      for (int i = 0; i < kGroup; ++i)
+        out[i] = bfloat_to_float(load16(row + size_t{2} * (first + i)));
       return;
     case TensorType::Q5_K: {
       const uint8_t* block = row + first / kSuper * 176;
@@ -132,7 +135,8 @@ void read_floats(TensorType type, const uint8_t* row, int g, float* out) {
       const float scale = half_to_float(group.scale) * group.sub_scale;
       const float minimum = half_to_float(group.minimum) * group.sub_minimum;
       for (int i = 0; i < kGroup; ++i) {
-        out[i] = scale * static_cast<float>(group.codes[i] | (block[16 + i] >> j & 1) << 4) + minimum;
+        out[i] =
+            scale * static_cast<float>(group.codes[i] | (block[16 + i] >> j & 1) << 4) + minimum;
       }
       return;
     }
@@ -150,12 +154,13 @@ void read_floats(TensorType type, const uint8_t* row, int g, float* out) {
     }
     default: {
       const Group group = read_codes(type, row, g);
-      const int offset = type == TensorType::Q4_0                              ? 8
+      const int offset = type == TensorType::Q4_0                               ? 8
                          : type == TensorType::Q4_1 || type == TensorType::Q4_K ? 0
                                                                                 : 128;
       const float scale = half_to_float(group.scale) * group.sub_scale;
       const float minimum = half_to_float(group.minimum) * group.sub_minimum;
-      for (int i = 0; i < kGroup; ++i) out[i] = scale * static_cast<float>(group.codes[i] - offset) + minimum;
+      for (int i = 0; i < kGroup; ++i)
+        out[i] = scale * static_cast<float>(group.codes[i] - offset) + minimum;
     }
   }
 }
@@ -169,12 +174,15 @@ Group quantize_group(const float* values) {
   const float scale = half_to_float(group.scale);
   for (int i = 0; i < kGroup; ++i) {
     const float code = scale > 0 ? std::nearbyint(values[i] / scale) : 0.0f;
-    group.codes[i] = static_cast<uint8_t>(static_cast<int>(std::clamp(code, -127.0f, 127.0f)) + 128);
+    group.codes[i] =
+        static_cast<uint8_t>(static_cast<int>(std::clamp(code, -127.0f, 127.0f)) + 128);
   }
   return group;
 }
 
-size_t row_bytes(const Tensor& tensor) { return tensor.bytes.size() / (tensor.elements() / tensor.shape[0]); }
+size_t row_bytes(const Tensor& tensor) {
+  return tensor.bytes.size() / (tensor.elements() / tensor.shape[0]);
+}
 
 Layout layout_for(const Tensor& tensor, bool as_float) {
   const auto unless_float = [&](Layout layout) { return as_float ? Layout::F32 : layout; };
@@ -196,9 +204,10 @@ Layout layout_for(const Tensor& tensor, bool as_float) {
     case TensorType::F32:
       return unless_float(Layout::I8);
     default:
-      throw ModelFileError("Tensor '" + tensor.name + "' has weights of " + type_name(tensor.type) +
-                           ", which this engine does not compute with; Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, "
-                           "Q8_0, F16, BF16 and F32 are.");
+      throw ModelFileError(
+          "Tensor '" + tensor.name + "' has weights of " + type_name(tensor.type) +
+          ", which this engine does not compute with; Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, "
+          "Q8_0, F16, BF16 and F32 are.");
   }
 }
 
@@ -304,7 +313,8 @@ float Matrix::minimum(int output, int group) const {
   if (!has_minimum(layout)) return 0.0f;
   const uint8_t* minima = record(output / kBlock, group) + code_bytes(layout);
   if (layout != Layout::U4K) return half_to_float(load16(minima + 64 + 2 * place));
-  return half_to_float(load16(head(output / kBlock, group) + 64 + 2 * place)) * minima[kBlock + place];
+  return half_to_float(load16(head(output / kBlock, group) + 64 + 2 * place)) *
+         minima[kBlock + place];
 }
 
 float Matrix::weight(int output, int input) const {

@@ -1,10 +1,11 @@
 // A weight matrix in the layout that the kernels read, and activations quantised to match it.
 //
 // Outputs come in blocks of 32 (two vectors of 16 lanes), inputs in groups of 32. A block's groups
-// follow one another, each as a record of codes, scales and minima, so that a pass reads a matrix as
-// one stream:
+// follow one another, each as a record of codes, scales and minima, so that a pass reads a matrix
+// as one stream:
 //
-//   U4, U4M, U4K   512 bytes of codes: byte 64·j + 4·lane + i holds input 4·j + i, the output `lane`
+//   U4, U4M, U4K   512 bytes of codes: byte 64·j + 4·lane + i holds input 4·j + i, the output
+//   `lane`
 //                  of the first vector in the low half and of the second vector in the high half
 //   I8, I8M        1024 bytes of codes: byte 128·j + 64·v + 4·lane + i, offset by 128
 //   all but U4K    32 scales (f16), then for U4M and I8M 32 minima (f16)
@@ -12,10 +13,10 @@
 //                  head of 32 scales and 32 minima (f16), which hold for eight groups
 //   F32            32 floats an input, no groups
 //
-// A weight is scale·(code − 8) for U4, scale·code for I8, scale·code + minimum for U4M, I8M and U4K;
-// a group's scale and minimum in U4K are the head's times the group's own, and both products are
-// exact in 32 bits. Nothing is rounded on the way from the file's Q4_0, Q4_1, Q4_K, Q5_0, Q5_1 and
-// Q8_0; Q5_K, Q6_K, F16, BF16 and F32 become I8.
+// A weight is scale·(code − 8) for U4, scale·code for I8, scale·code + minimum for U4M, I8M and
+// U4K; a group's scale and minimum in U4K are the head's times the group's own, and both products
+// are exact in 32 bits. Nothing is rounded on the way from the file's Q4_0, Q4_1, Q4_K, Q5_0, Q5_1
+// and Q8_0; Q5_K, Q6_K, F16, BF16 and F32 become I8.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +46,9 @@ constexpr int code_bytes(Layout layout) {
 
 // Bytes of a record: such a group with its own scales and minima (F32: of 32 inputs as well).
 constexpr int record_bytes(Layout layout) {
-  const int scales = layout == Layout::F32 ? 0 : layout == Layout::U4M || layout == Layout::I8M ? 128 : 64;
+  const int scales = layout == Layout::F32                            ? 0
+                     : layout == Layout::U4M || layout == Layout::I8M ? 128
+                                                                      : 64;
   return code_bytes(layout) + scales;
 }
 

@@ -74,7 +74,7 @@ struct Model {
   Matrix embedding;
   std::vector<Layer> layers;
   Buffer<float> output_norm;
-  Matrix output;                   // empty where the embedding serves as output layer
+  Matrix output;  // empty where the embedding serves as output layer
   // For each kind of rotation, radians a position, one for each rotated pair.
   std::vector<std::vector<double>> rope_rates;
 

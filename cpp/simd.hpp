@@ -22,7 +22,9 @@ inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 inline V max(V a, V b) { return _mm512_max_ps(a, b); }
 inline V min(V a, V b) { return _mm512_min_ps(a, b); }
 // To the nearest whole number, ties to even.
-inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline V round(V a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 inline V from_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -137,23 +139,47 @@ inline V each(F f) {
   return out;
 }
 
-inline V load(const float* p) { return each([&](int i) { return p[i]; }); }
+inline V load(const float* p) {
+  return each([&](int i) { return p[i]; });
+}
 inline void store(float* p, V a) { std::memcpy(p, a.lane, sizeof(a.lane)); }
-inline V all(float x) { return each([&](int) { return x; }); }
-inline V add(V a, V b) { return each([&](int i) { return a.lane[i] + b.lane[i]; }); }
-inline V sub(V a, V b) { return each([&](int i) { return a.lane[i] - b.lane[i]; }); }
-inline V mul(V a, V b) { return each([&](int i) { return a.lane[i] * b.lane[i]; }); }
-inline V div(V a, V b) { return each([&](int i) { return a.lane[i] / b.lane[i]; }); }
-inline V fma(V a, V b, V c) { return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); }); }
-inline V max(V a, V b) { return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; }); }
-inline V min(V a, V b) { return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; }); }
-inline V round(V a) { return each([&](int i) { return std::nearbyint(a.lane[i]); }); }
-inline V from_half(const uint16_t* p) { return each([&](int i) { return half_to_float(p[i]); }); }
+inline V all(float x) {
+  return each([&](int) { return x; });
+}
+inline V add(V a, V b) {
+  return each([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline V sub(V a, V b) {
+  return each([&](int i) { return a.lane[i] - b.lane[i]; });
+}
+inline V mul(V a, V b) {
+  return each([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+inline V div(V a, V b) {
+  return each([&](int i) { return a.lane[i] / b.lane[i]; });
+}
+inline V fma(V a, V b, V c) {
+  return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); });
+}
+inline V max(V a, V b) {
+  return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline V min(V a, V b) {
+  return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline V round(V a) {
+  return each([&](int i) { return std::nearbyint(a.lane[i]); });
+}
+inline V from_half(const uint16_t* p) {
+  return each([&](int i) { return half_to_float(p[i]); });
+}
 inline void to_half(uint16_t* p, V a) {
   for (int i = 0; i < 16; ++i) p[i] = float_to_half(a.lane[i]);
 }
 inline Mask first(int count) { return count >= 16 ? 0xffffu : (1u << count) - 1; }
-inline V select(Mask m, V yes, V no) { return each([&](int i) { return m >> i & 1 ? yes.lane[i] : no.lane[i]; }); }
+inline V select(Mask m, V yes, V no) {
+  return each([&](int i) { return m >> i & 1 ? yes.lane[i] : no.lane[i]; });
+}
 inline Mask below(V a, V b) {
   Mask m = 0;
   for (int i = 0; i < 16; ++i) m |= static_cast<Mask>(a.lane[i] < b.lane[i]) << i;
