@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
         "physical_cores": physical_cores(),
         "logical_cores": len(os.sched_getaffinity(0)),
         "free_memory_bytes": memory_bytes(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
     }
 
 
