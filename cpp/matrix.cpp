@@ -32,6 +32,9 @@ void unpack_nibbles(const uint8_t* packed, uint8_t* codes) {
   }
 }
 
+// What 8 bits and the greatest scale of 16 bits reach.
+constexpr float kGreatest = 127.0f * 65504.0f;
+
 // Real numbers to 8 bits: the scale is rounded to f16 first, so that codes fit what is stored.
 void quantize_group(const float* values, Group& group) {
   float peak = 0;
@@ -126,6 +129,13 @@ Group read_group(const Tensor& tensor, const uint8_t* row, int g) {
     default: {
       float values[kGroup];
       read_floats(tensor.type, row, g * kGroup, kGroup, values);
+      for (const float value : values) {
+        // Not a number is not at most anything.
+        if (!(std::fabs(value) <= kGreatest)) {
+          throw ModelFileError("Tensor '" + tensor.name + "' holds a weight that is not a finite number of at most " +
+                               std::to_string(static_cast<int>(kGreatest)) + "; the file is damaged.");
+        }
+      }
       quantize_group(values, group);
     }
   }
