@@ -701,7 +701,7 @@ void Engine::keep(int64_t id, std::span<const int32_t> rows) {
 
 void Engine::pretend(int64_t id, int64_t length) {
   CachedSequence& sequence = cache_.find(id);
-  if (length > sequence.capacity || sequence.length) {
+  if (length < 0 || length > sequence.capacity || sequence.length) {
     throw UsageError("Only an empty sequence of enough capacity can be given a made-up length.");
   }
   sequence.shareable = false;

@@ -1,9 +1,11 @@
 // Kernels in plain C++ for every machine, written so that a compiler can use what vectors there
 // are.
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "half.hpp"
 #include "kernels.hpp"
@@ -94,13 +96,16 @@ void group_matmul(const Matrix& matrix, int block, const Activations& in, int ro
     for (int r = row; r < row + rows; ++r) {
       const int8_t* four = in.codes + int64_t{r} * in.inputs + g * kGroup;
       const ActivationGroup& x = in.groups[int64_t{r} * groups + g];
+      int16_t words[kGroup];
+      for (int i = 0; i < kGroup; ++i) words[i] = four[i];
       Sum<L> sums[2][kWords] = {};
-      for (int j = 0; j < kSteps; ++j, four += 4) {
+      for (int j = 0; j < kSteps; ++j) {
         // Four inputs, again and again, one for each weight of the step.
-        int16_t inputs[kWords];
-        for (int i = 0; i < 4; ++i) inputs[i] = four[i];
-        for (int filled = 4; filled < kWords; filled *= 2)
-          std::memcpy(inputs + filled, inputs, 2 * filled);
+        uint64_t one;
+        std::memcpy(&one, words + 4 * j, sizeof(one));
+        std::array<uint64_t, kLanes> many;
+        for (uint64_t& each_lane : many) each_lane = one;
+        const auto inputs = std::bit_cast<std::array<int16_t, kWords>>(many);
         for (int v = 0; v < 2; ++v) {
           for (int k = 0; k < kWords; ++k) {
             sums[v][k] = static_cast<Sum<L>>(sums[v][k] + codes.word[j][v][k] * inputs[k]);

@@ -224,10 +224,21 @@ bool is_requantized(TensorType type) {
   }
 }
 
-Group read_group(TensorType type, const uint8_t* row, int g) {
-  if (!is_requantized(type)) return read_codes(type, row, g);
+// What 8 bits and the greatest scale of 16 bits reach.
+constexpr float kGreatest = 127.0f * 65504.0f;
+
+Group read_group(const Tensor& tensor, const uint8_t* row, int g) {
+  if (!is_requantized(tensor.type)) return read_codes(tensor.type, row, g);
   float values[kGroup];
-  read_floats(type, row, g, values);
+  read_floats(tensor.type, row, g, values);
+  for (const float value : values) {
+    // Not a number is not at most anything.
+    if (!(std::fabs(value) <= kGreatest)) {
+      throw ModelFileError("Tensor '" + tensor.name +
+                           "' holds a weight that is not a finite number of at most " +
+                           std::to_string(static_cast<int>(kGreatest)) + "; the file is damaged.");
+    }
+  }
   return quantize_group(values);
 }
 
@@ -271,7 +282,7 @@ Matrix::Matrix(const Tensor& tensor, bool as_float)
         for (int i = 0; i < kGroup; ++i) std::memcpy(out + 4 * (kBlock * i + place), &values[i], 4);
         continue;
       }
-      const Group group = read_group(tensor.type, row, g);
+      const Group group = read_group(tensor, row, g);
       // Four codes of an output lie side by side, so they move as one word.
       for (int j = 0; j < kGroup / 4; ++j) {
         uint8_t* four = wide ? out + j * 128 + vector * 64 + lane * 4 : out + j * 64 + lane * 4;

@@ -104,25 +104,41 @@ constexpr Kernels kernels = KERNELS("portable");
 }  // namespace portable
 
 #if defined(__x86_64__)
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2")
+#endif
 namespace avx2 {
 #define VECTOR_BYTES 32
 #include "sampling_kernels.inc"
 #undef VECTOR_BYTES
 constexpr Kernels kernels = KERNELS("avx2");
 }  // namespace avx2
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f")
+#endif
 namespace avx512 {
 #define VECTOR_BYTES 64
 #include "sampling_kernels.inc"
 #undef VECTOR_BYTES
 constexpr Kernels kernels = KERNELS("avx512");
 }  // namespace avx512
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 #endif
 
 #undef INLINE
