@@ -4,6 +4,10 @@ A text is a row of characters in which U+2581 stands for the space. Of all neigh
 spelling is a token, the two that make the token of the highest score are joined first, the leftmost
 of equals; then again, until no two neighbours make a token. A character that is no token is spelled
 with the tokens of its bytes. There is no list of merges: the scores decide.
+
+The ids are llama.cpp's on the same file, with one exception: it makes a control token of whatever
+is named </s> and ends generation with it, even where that closes struck-out text, as in Gemma 3.
+Here such a token is what the file says it is.
 """
 
 from __future__ import annotations
