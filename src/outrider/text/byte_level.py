@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tokenizers import Tokenizer as WordTokenizer
@@ -55,30 +56,37 @@ def byte_level(metadata: Mapping[str, Any]) -> Vocabulary:
         return ids
 
     return Vocabulary(
-        names, types, _contents(names, types.tolist()), frozenset(missing), encode, scheme.add_bos
+        names,
+        types,
+        partial(_content, names, types.tolist()),
+        frozenset(missing),
+        encode,
+        scheme.add_bos,
     )
 
 
-def _contents(names: Sequence[str], types: Sequence[int]) -> list[bytes]:
-    """The bytes of each token of a byte-level vocabulary.
+def _content(names: Sequence[str], types: Sequence[int], token: int) -> bytes:
+    """The bytes that a token adds to a text.
 
     A token spelled with characters outside the byte alphabet stands for itself, as in Hugging
     Face's byte-level decoder.
     """
-    alphabet = byte_alphabet()
-    to_byte = {ord(character): byte for byte, character in enumerate(alphabet)}
-    outside = {point: 0xFFFF for point in range(256) if point not in to_byte}
-    table = {**to_byte, **outside}
+    name = names[token]
+    if types[token] == TokenType.NORMAL:
+        try:
+            return name.translate(_TO_BYTE).encode("latin-1")
+        except UnicodeEncodeError:
+            return name.encode()
+    return name.encode() if types[token] == TokenType.USER_DEFINED else b""
 
-    def content(name: str, kind: int) -> bytes:
-        if kind == TokenType.NORMAL:
-            try:
-                return name.translate(table).encode("latin-1")
-            except UnicodeEncodeError:
-                return name.encode()
-        return name.encode() if kind == TokenType.USER_DEFINED else b""
 
-    return list(map(content, names, types))
+def _byte_table() -> dict[int, int]:
+    """From a character of the byte alphabet to its byte, from other Latin-1 to no byte at all."""
+    to_byte = {ord(character): byte for byte, character in enumerate(byte_alphabet())}
+    return {**to_byte, **{point: 0xFFFF for point in range(256) if point not in to_byte}}
+
+
+_TO_BYTE = _byte_table()
 
 
 def _merges(metadata: Mapping[str, Any], mergeable: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import Any
@@ -102,7 +102,7 @@ def sentencepiece(metadata: Mapping[str, Any]) -> Vocabulary:
     return Vocabulary(
         names,
         types,
-        _contents(names, types),
+        partial(_content, names, types.tolist()),
         missing_bytes=frozenset(range(256)) - bytes_of.keys(),
         encode=encode,
         add_bos=True,
@@ -180,19 +180,18 @@ def _byte_tokens(names: Sequence[str], types: NDArray[np.int64]) -> dict[int, in
     return tokens
 
 
-def _contents(names: Sequence[str], types: NDArray[np.int64]) -> list[bytes]:
-    """The bytes that each token adds to a text."""
-    contents = [name.replace(SPACE, " ").encode() for name in names]
-    for token in tokens_of(types, set(TokenType) - {TokenType.NORMAL}):
-        name = names[token]
-        match types[token]:
-            case TokenType.USER_DEFINED:
-                contents[token] = name.encode()
-            case TokenType.BYTE:
-                contents[token] = bytes.fromhex(name[3:5])
-            case _:
-                contents[token] = b""
-    return contents
+def _content(names: Sequence[str], types: Sequence[int], token: int) -> bytes:
+    """The bytes that a token adds to a text."""
+    name = names[token]
+    match types[token]:
+        case TokenType.NORMAL:
+            return name.replace(SPACE, " ").encode()
+        case TokenType.USER_DEFINED:
+            return name.encode()
+        case TokenType.BYTE:
+            return bytes.fromhex(name[3:5])
+        case _:
+            return b""
 
 
 def _scores(metadata: Mapping[str, Any], names: Sequence[str]) -> list[float]:

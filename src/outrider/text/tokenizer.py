@@ -177,7 +177,7 @@ class Tokenizer:
             UsageError: an id outside the vocabulary.
         """
         if 0 <= token < self.vocab_size:
-            return self._content[token]
+            return self._content(token)
         raise self._outside(token)
 
     def token_name(self, token: int) -> str:

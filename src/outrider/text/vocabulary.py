@@ -59,7 +59,7 @@ class Vocabulary:
     Attributes:
         names: the tokens as the file spells them.
         types: TokenType of each.
-        content: the bytes that each adds to a text; control tokens add none.
+        content: the bytes that a token adds to a text; control tokens add none.
         missing_bytes: bytes that no token stands for.
         encode: ids of a text in which no token is special.
         add_bos: whether prompts begin with BOS where the file does not say.
@@ -68,7 +68,7 @@ class Vocabulary:
 
     names: Sequence[str]
     types: NDArray[np.int64]
-    content: Sequence[bytes]
+    content: Callable[[int], bytes]
     missing_bytes: frozenset[int]
     encode: Callable[[str], list[int]]
     add_bos: bool
