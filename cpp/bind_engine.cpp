@@ -43,7 +43,8 @@ nb::ndarray<nb::numpy, T> new_array(const std::array<size_t, N>& shape, T*& data
 
 // Text of a file need not be valid UTF-8; surrogates keep what is not.
 nb::object text(std::string_view s) {
-  return nb::steal(PyUnicode_DecodeUTF8(s.data(), static_cast<Py_ssize_t>(s.size()), "surrogateescape"));
+  return nb::steal(
+      PyUnicode_DecodeUTF8(s.data(), static_cast<Py_ssize_t>(s.size()), "surrogateescape"));
 }
 
 nb::object to_python(const Value& value) {
@@ -141,13 +142,15 @@ struct SequenceHandle {
 // Which pass a question is about: the engine keeps the outcome of the last one only.
 class PassHandle {
  public:
-  PassHandle(std::shared_ptr<SharedEngine> engine, uint64_t number) : engine_(std::move(engine)), number_(number) {}
+  PassHandle(std::shared_ptr<SharedEngine> engine, uint64_t number)
+      : engine_(std::move(engine)), number_(number) {}
 
   template <typename F>
   auto with(const F& use) const {
     return engine_->with([&](Engine& engine) {
       if (engine.outcome().number != number_) {
-        throw UsageError("This pass is over: its logits were valid until the next call of forward.");
+        throw UsageError(
+            "This pass is over: its logits were valid until the next call of forward.");
       }
       return use(engine);
     });
@@ -161,22 +164,25 @@ class PassHandle {
 void check_sampler(const Engine& engine, const Sampler& sampler) {
   if (sampler.vocab_size() != engine.model().hyper.vocab) {
     throw UsageError("A sampler for a vocabulary of " + std::to_string(sampler.vocab_size()) +
-                     " cannot choose from the " + std::to_string(engine.model().hyper.vocab) + " tokens of this model.");
+                     " cannot choose from the " + std::to_string(engine.model().hyper.vocab) +
+                     " tokens of this model.");
   }
 }
 
 // Follow the target's own choices down a tree; see Pass.walk in outrider.engines.base.
 std::pair<std::vector<int>, int> walk(const Engine& engine, int root, int64_t position,
-                                      const std::vector<int32_t>& tokens, const std::vector<int32_t>& parents,
-                                      Sampler& sampler) {
+                                      const std::vector<int32_t>& tokens,
+                                      const std::vector<int32_t>& parents, Sampler& sampler) {
   check_sampler(engine, sampler);
-  if (tokens.size() != parents.size()) throw UsageError("A tree's tokens and parents differ in length.");
+  if (tokens.size() != parents.size())
+    throw UsageError("A tree's tokens and parents differ in length.");
   std::vector<int> accepted;
   std::vector<int32_t> path;
   int node = -1;
   while (true) {
-    const int token = sampler.choose(engine.logits(root + 1 + node), position + static_cast<int64_t>(path.size()),
-                                     path.data(), path.size(), nullptr);
+    const int token =
+        sampler.choose(engine.logits(root + 1 + node), position + static_cast<int64_t>(path.size()),
+                       path.data(), path.size(), nullptr);
     int next = -1;
     for (int i = node + 1; i < static_cast<int>(tokens.size()) && next < 0; ++i) {
       if (parents[i] == node && tokens[i] == token) next = i;
@@ -192,7 +198,10 @@ std::pair<std::vector<int>, int> walk(const Engine& engine, int root, int64_t po
 
 void bind_engine(nb::module_& m) {
   nb::class_<Gguf>(m, "Gguf", "A GGUF file, mapped and checked.")
-      .def(nb::new_([](const nb::bytes& path) { return Gguf::open(std::string(path.c_str(), path.size())); }), "path"_a)
+      .def(nb::new_([](const nb::bytes& path) {
+             return Gguf::open(std::string(path.c_str(), path.size()));
+           }),
+           "path"_a)
       .def_prop_ro("size", &Gguf::size, "Bytes of the file.")
       .def(
           "metadata",
@@ -223,10 +232,12 @@ void bind_engine(nb::module_& m) {
           "logits",
           [](const PassHandle& pass, const std::vector<int>& rows) {
             float* data = nullptr;
-            const size_t vocab = pass.with([](Engine& e) { return static_cast<size_t>(e.model().hyper.vocab); });
+            const size_t vocab =
+                pass.with([](Engine& e) { return static_cast<size_t>(e.model().hyper.vocab); });
             auto out = new_array<float, 2>({rows.size(), vocab}, data);
             pass.with([&](Engine& e) {
-              for (size_t i = 0; i < rows.size(); ++i) std::copy_n(e.logits(rows[i]), vocab, data + i * vocab);
+              for (size_t i = 0; i < rows.size(); ++i)
+                std::copy_n(e.logits(rows[i]), vocab, data + i * vocab);
               return 0;
             });
             return out;
@@ -236,7 +247,8 @@ void bind_engine(nb::module_& m) {
           "hidden",
           [](const PassHandle& pass, const std::vector<int>& rows) {
             const auto [layers, width] = pass.with([](Engine& e) {
-              return std::pair(e.outcome().hidden_layers.size(), static_cast<size_t>(e.model().hyper.width));
+              return std::pair(e.outcome().hidden_layers.size(),
+                               static_cast<size_t>(e.model().hyper.width));
             });
             float* data = nullptr;
             auto out = new_array<float, 3>({layers, rows.size(), width}, data);
@@ -244,7 +256,8 @@ void bind_engine(nb::module_& m) {
               const Outcome& outcome = e.outcome();
               for (size_t l = 0; l < layers; ++l) {
                 for (size_t i = 0; i < rows.size(); ++i) {
-                  if (rows[i] < 0 || rows[i] >= outcome.rows) throw UsageError("There is no such row in this pass.");
+                  if (rows[i] < 0 || rows[i] >= outcome.rows)
+                    throw UsageError("There is no such row in this pass.");
                   std::copy_n(outcome.hidden.data() + (l * outcome.rows + rows[i]) * width, width,
                               data + (l * rows.size() + i) * width);
                 }
@@ -258,27 +271,31 @@ void bind_engine(nb::module_& m) {
           "walk",
           [](const PassHandle& pass, int root, int64_t position, const std::vector<int32_t>& tokens,
              const std::vector<int32_t>& parents, Sampler& sampler) {
-            return pass.with([&](Engine& e) { return walk(e, root, position, tokens, parents, sampler); });
+            return pass.with(
+                [&](Engine& e) { return walk(e, root, position, tokens, parents, sampler); });
           },
           "root"_a, "position"_a, "tokens"_a, "parents"_a, "sampler"_a)
       .def(
           "choose",
-          [](const PassHandle& pass, int row, Sampler& sampler, int64_t position, const std::vector<int32_t>& path,
-             std::optional<Vector<uint32_t>> mask) {
+          [](const PassHandle& pass, int row, Sampler& sampler, int64_t position,
+             const std::vector<int32_t>& path, std::optional<Vector<uint32_t>> mask) {
             return pass.with([&](Engine& e) {
               check_sampler(e, sampler);
-              if (mask && mask->shape(0) != (static_cast<size_t>(e.model().hyper.vocab) + 31) / 32) {
+              if (mask &&
+                  mask->shape(0) != (static_cast<size_t>(e.model().hyper.vocab) + 31) / 32) {
                 throw UsageError("A mask of " + std::to_string(mask->shape(0)) +
                                  " words does not fit this vocabulary.");
               }
-              return sampler.choose(e.logits(row), position, path.data(), path.size(), mask ? mask->data() : nullptr);
+              return sampler.choose(e.logits(row), position, path.data(), path.size(),
+                                    mask ? mask->data() : nullptr);
             });
           },
           "row"_a, "sampler"_a, "position"_a, "path"_a, "mask"_a.none())
       .def(
           "logprob",
           [](const PassHandle& pass, int row, int token) {
-            return pass.with([&](Engine& e) { return logprob(e.logits(row), e.model().hyper.vocab, token); });
+            return pass.with(
+                [&](Engine& e) { return logprob(e.logits(row), e.model().hyper.vocab, token); });
           },
           "row"_a, "token"_a)
       .def(
@@ -286,7 +303,9 @@ void bind_engine(nb::module_& m) {
           [](const PassHandle& pass, int row, int k) {
             const int vocab = pass.with([](Engine& e) { return e.model().hyper.vocab; });
             // Before there is memory for them; `top` refuses the rest.
-            if (k > vocab) throw UsageError("There are not " + std::to_string(k) + " tokens in this vocabulary.");
+            if (k > vocab)
+              throw UsageError("There are not " + std::to_string(k) +
+                               " tokens in this vocabulary.");
             std::vector<int32_t> ids(std::max(k, 0));
             std::vector<double> values(std::max(k, 0));
             pass.with([&](Engine& e) {
@@ -298,23 +317,27 @@ void bind_engine(nb::module_& m) {
           "row"_a, "k"_a);
 
   nb::class_<SharedEngine>(m, "Engine", "The native engine.")
-      .def(nb::new_([](const Gguf& file, bool as_float, int threads, const std::string& kernel, int64_t context,
-                       size_t cache_bytes, int max_rows) {
+      .def(nb::new_([](const Gguf& file, bool as_float, int threads, const std::string& kernel,
+                       int64_t context, size_t cache_bytes, int max_rows) {
              const nb::gil_scoped_release release;
              return std::make_shared<SharedEngine>(
                  file, EngineOptions{as_float, threads, kernel, context, cache_bytes, max_rows});
            }),
-           "file"_a, "as_float"_a, "threads"_a, "kernel"_a, "context"_a, "cache_bytes"_a, "max_rows"_a)
+           "file"_a, "as_float"_a, "threads"_a, "kernel"_a, "context"_a, "cache_bytes"_a,
+           "max_rows"_a)
       .def(
           "open",
-          [](std::shared_ptr<SharedEngine> engine, const std::vector<int32_t>& tokens, int64_t capacity, bool share) {
-            return engine->with([&](Engine& e) { return SequenceHandle(engine, e.open(tokens, capacity, share)); });
+          [](std::shared_ptr<SharedEngine> engine, const std::vector<int32_t>& tokens,
+             int64_t capacity, bool share) {
+            return engine->with(
+                [&](Engine& e) { return SequenceHandle(engine, e.open(tokens, capacity, share)); });
           },
           "tokens"_a, "capacity"_a, "share"_a)
       .def(
           "fork",
           [](std::shared_ptr<SharedEngine> engine, int64_t id, int64_t capacity) {
-            return engine->with([&](Engine& e) { return SequenceHandle(engine, e.fork(id, capacity)); });
+            return engine->with(
+                [&](Engine& e) { return SequenceHandle(engine, e.fork(id, capacity)); });
           },
           "id"_a, "capacity"_a)
       .def(
@@ -328,11 +351,14 @@ void bind_engine(nb::module_& m) {
           "id"_a)
       .def(
           "forward",
-          [](std::shared_ptr<SharedEngine> engine, const Vector<int32_t>& sequence, const Vector<int32_t>& token,
-             const Vector<int32_t>& parent, const Vector<bool>& commit, const Vector<bool>& want_logits, int layers,
+          [](std::shared_ptr<SharedEngine> engine, const Vector<int32_t>& sequence,
+             const Vector<int32_t>& token, const Vector<int32_t>& parent,
+             const Vector<bool>& commit, const Vector<bool>& want_logits, int layers,
              const std::vector<int>& hidden) {
             const uint64_t number = engine->with([&](Engine& e) {
-              e.forward({span(sequence), span(token), span(parent), span(commit), span(want_logits)}, layers, hidden);
+              e.forward(
+                  {span(sequence), span(token), span(parent), span(commit), span(want_logits)},
+                  layers, hidden);
               return e.outcome().number;
             });
             return PassHandle(engine, number);
@@ -357,27 +383,38 @@ void bind_engine(nb::module_& m) {
             });
           },
           "id"_a, "length"_a, "Give an empty sequence a made-up history, to measure long contexts.")
-      .def("clear_cache", [](SharedEngine& engine) {
-        engine.with([](Engine& e) {
-          e.cache().clear();
-          return 0;
-        });
-      })
-      .def_prop_ro("kernel", [](const SharedEngine& e) { return std::string(e.fixed().kernels().name); })
+      .def("clear_cache",
+           [](SharedEngine& engine) {
+             engine.with([](Engine& e) {
+               e.cache().clear();
+               return 0;
+             });
+           })
+      .def_prop_ro("kernel",
+                   [](const SharedEngine& e) { return std::string(e.fixed().kernels().name); })
       .def_prop_ro("threads", [](const SharedEngine& e) { return e.fixed().threads(); })
       .def_prop_ro("context", [](const SharedEngine& e) { return e.fixed().context(); })
       .def_prop_ro("max_rows", [](const SharedEngine& e) { return e.fixed().max_rows(); })
-      .def_prop_ro("vocab_size", [](const SharedEngine& e) { return e.fixed().model().hyper.vocab; })
+      .def_prop_ro("vocab_size",
+                   [](const SharedEngine& e) { return e.fixed().model().hyper.vocab; })
       .def_prop_ro("layers", [](const SharedEngine& e) { return e.fixed().model().hyper.layers; })
       .def_prop_ro("width", [](const SharedEngine& e) { return e.fixed().model().hyper.width; })
       .def_prop_ro("repacked", [](const SharedEngine& e) { return e.fixed().model().repacked; })
-      .def_prop_ro("weight_bytes", [](const SharedEngine& e) { return e.fixed().model().weight_bytes; })
+      .def_prop_ro("weight_bytes",
+                   [](const SharedEngine& e) { return e.fixed().model().weight_bytes; })
       .def_prop_ro("file_bytes", [](const SharedEngine& e) { return e.fixed().model().file_bytes; })
-      .def_prop_ro("token_bytes",
-                   [](SharedEngine& engine) { return engine.with([](Engine& e) { return e.cache().shape().block_bytes() / kTile; }); })
-      .def_prop_ro("cache_blocks", [](SharedEngine& engine) { return engine.with([](Engine& e) { return e.cache().blocks(); }); })
-      .def_prop_ro("free_blocks",
-                   [](SharedEngine& engine) { return engine.with([](Engine& e) { return e.cache().free_blocks(); }); });
+      .def_prop_ro(
+          "token_bytes",
+          [](SharedEngine& engine) {
+            return engine.with([](Engine& e) { return e.cache().shape().block_bytes() / kTile; });
+          })
+      .def_prop_ro("cache_blocks",
+                   [](SharedEngine& engine) {
+                     return engine.with([](Engine& e) { return e.cache().blocks(); });
+                   })
+      .def_prop_ro("free_blocks", [](SharedEngine& engine) {
+        return engine.with([](Engine& e) { return e.cache().free_blocks(); });
+      });
 
   m.attr("BLOCK_TOKENS") = kTile;
   m.def("kernels", [] {

@@ -15,7 +15,8 @@ namespace {
 void raise(const char* name, const outrider::Error& error, nb::kwargs extra = {}) {
   nb::object type = nb::module_::import_("outrider.errors").attr(name);
   // A message may quote a file that is not valid UTF-8.
-  nb::object message = nb::steal(PyUnicode_DecodeUTF8(error.what(), static_cast<Py_ssize_t>(std::strlen(error.what())), "replace"));
+  nb::object message = nb::steal(PyUnicode_DecodeUTF8(
+      error.what(), static_cast<Py_ssize_t>(std::strlen(error.what())), "replace"));
   nb::object value = type(message, **extra);
   PyErr_SetObject(type.ptr(), value.ptr());
 }

@@ -46,12 +46,15 @@ int64_t Cache::free_blocks() const {
 
 void Cache::reserve(int64_t fresh, int64_t revived, int64_t capacity) const {
   if (blocks_for(capacity) > blocks_) {
-    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens does not fit the cache budget, which holds " +
-                            std::to_string(blocks_ * kTile) + "; raise --cache-budget or lower --max-tokens.",
+    throw CapacityError("A sequence of " + std::to_string(capacity) +
+                            " tokens does not fit the cache budget, which holds " +
+                            std::to_string(blocks_ * kTile) +
+                            "; raise --cache-budget or lower --max-tokens.",
                         true);
   }
   if (fresh + revived > free_blocks()) {
-    throw CapacityError("The cache has room for " + std::to_string(std::max<int64_t>(free_blocks(), 0) * kTile) +
+    throw CapacityError("The cache has room for " +
+                            std::to_string(std::max<int64_t>(free_blocks(), 0) * kTile) +
                             " more tokens now and " + std::to_string((fresh + revived) * kTile) +
                             " are needed; wait until other requests end.",
                         false);
@@ -71,7 +74,8 @@ CachedSequence& Cache::open(std::span<const int32_t> tokens, int64_t capacity, b
     sequence.parent = block_[block].serial;
     revived += block_[block].users == 0;
   }
-  sequence.reserved = std::max<int64_t>(blocks_for(capacity) - static_cast<int64_t>(sequence.blocks.size()), 0);
+  sequence.reserved =
+      std::max<int64_t>(blocks_for(capacity) - static_cast<int64_t>(sequence.blocks.size()), 0);
   reserve(sequence.reserved, revived, capacity);
   for (int block : sequence.blocks) {
     if (block_[block].users++ == 0) unused_.erase(block_[block].unused);
@@ -99,8 +103,8 @@ CachedSequence& Cache::fork(const CachedSequence& parent, int64_t capacity) {
     sequence.length = parent.length;
     for (int layer = 0; layer < shape_.layers; ++layer) {
       for (int head = 0; head < shape_.heads; ++head) {
-        std::memcpy(keys(layer, head, sequence.blocks.back()), keys(layer, head, parent.blocks[full]),
-                    4 * shape_.tile_halves());
+        std::memcpy(keys(layer, head, sequence.blocks.back()),
+                    keys(layer, head, parent.blocks[full]), 4 * shape_.tile_halves());
       }
     }
   }
@@ -111,7 +115,8 @@ CachedSequence& Cache::fork(const CachedSequence& parent, int64_t capacity) {
 void Cache::close(int64_t id) {
   CachedSequence& sequence = find(id);
   // The end of a sequence is forgotten before its beginning.
-  for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block) release(*block);
+  for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block)
+    release(*block);
   reserved_ -= sequence.reserved;
   sequences_.erase(id);
 }
@@ -146,7 +151,8 @@ void Cache::append(CachedSequence& sequence, std::span<const int32_t> tokens) {
         block.serial = next_serial_++;
         block.parent = sequence.parent;
         block.tokens = sequence.tail;
-        full_.emplace(hash(block.parent, block.tokens), sequence.blocks[sequence.length / kTile - 1]);
+        full_.emplace(hash(block.parent, block.tokens),
+                      sequence.blocks[sequence.length / kTile - 1]);
         sequence.parent = block.serial;
       }
     }

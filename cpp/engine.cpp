@@ -26,7 +26,8 @@ Engine::Engine(const Gguf& file, const EngineOptions& options)
       kernels_(choose_kernels(options.kernel)),
       context_(options.context ? options.context : model_.hyper.context),
       max_rows_(options.max_rows),
-      cache_({model_.hyper.layers, model_.hyper.kv_heads, model_.hyper.head_dim}, options.cache_bytes),
+      cache_({model_.hyper.layers, model_.hyper.kv_heads, model_.hyper.head_dim},
+             options.cache_bytes),
       pool_(options.threads),
       scratch_tiles_((options.max_rows + kTile - 1) / kTile),
       scratch_(cache_.shape().block_bytes() / 2 * scratch_tiles_),
@@ -39,8 +40,9 @@ Engine::Engine(const Gguf& file, const EngineOptions& options)
 
 CachedSequence& Engine::open(std::span<const int32_t> tokens, int64_t capacity, bool share) {
   if (capacity > context_) {
-    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens does not fit the context of " +
-                            std::to_string(context_) + "; shorten the prompt or lower --max-tokens.",
+    throw CapacityError("A sequence of " + std::to_string(capacity) +
+                            " tokens does not fit the context of " + std::to_string(context_) +
+                            "; shorten the prompt or lower --max-tokens.",
                         true);
   }
   if (capacity < static_cast<int64_t>(tokens.size())) {
@@ -53,8 +55,8 @@ CachedSequence& Engine::open(std::span<const int32_t> tokens, int64_t capacity, 
 CachedSequence& Engine::fork(int64_t id, int64_t capacity) {
   const CachedSequence& parent = cache_.find(id);
   if (capacity > context_) {
-    throw CapacityError("A sequence of " + std::to_string(capacity) + " tokens does not fit the context of " +
-                            std::to_string(context_) + ".",
+    throw CapacityError("A sequence of " + std::to_string(capacity) +
+                            " tokens does not fit the context of " + std::to_string(context_) + ".",
                         true);
   }
   if (capacity < parent.length) {
@@ -65,7 +67,8 @@ CachedSequence& Engine::fork(int64_t id, int64_t capacity) {
 }
 
 const float* Engine::logits(int row) const {
-  if (row < 0 || row >= static_cast<int>(outcome_.logit_row.size()) || outcome_.logit_row[row] < 0) {
+  if (row < 0 || row >= static_cast<int>(outcome_.logit_row.size()) ||
+      outcome_.logit_row[row] < 0) {
     throw UsageError(row_text(row) + " of this pass has no logits; set want_logits.");
   }
   return outcome_.logits.data() + padded(model_.hyper.vocab) * outcome_.logit_row[row];
@@ -80,12 +83,13 @@ void Engine::check(const RowSpans& rows, int layers, std::span<const int> hidden
     throw UsageError("The arrays of a pass's rows differ in length.");
   }
   if (n == 0 || n > static_cast<size_t>(max_rows_)) {
-    throw UsageError("A pass takes 1 to " + std::to_string(max_rows_) + " rows, not " + std::to_string(n) + ".");
+    throw UsageError("A pass takes 1 to " + std::to_string(max_rows_) + " rows, not " +
+                     std::to_string(n) + ".");
   }
   const int depth = layers < 0 ? model_.hyper.layers : layers;
   if (depth < 1 || depth > model_.hyper.layers) {
-    throw UsageError("layers has to lie between 1 and " + std::to_string(model_.hyper.layers) + ", not " +
-                     std::to_string(layers) + ".");
+    throw UsageError("layers has to lie between 1 and " + std::to_string(model_.hyper.layers) +
+                     ", not " + std::to_string(layers) + ".");
   }
   for (int layer : hidden) {
     if (layer < 0 || layer > depth) {
@@ -132,14 +136,16 @@ void Engine::place(const RowSpans& rows) {
     const int parent = rows.parent[i];
     if (rows.commit[i]) {
       if (state.drafted || parent != state.last) {
-        throw UsageError(row_text(i) + " is committed, so it has to follow the committed rows of its sequence "
+        throw UsageError(row_text(i) +
+                         " is committed, so it has to follow the committed rows of its sequence "
                          "and stand before its drafted ones.");
       }
       here.position = here.sequence->length + state.committed++;
       state.last = i;
     } else {
       if (parent < 0 && state.committed) {
-        throw UsageError(row_text(i) + " follows the history but stands behind committed rows of its sequence.");
+        throw UsageError(row_text(i) +
+                         " follows the history but stands behind committed rows of its sequence.");
       }
       if (parent >= 0 && rows.commit[parent] && parent != state.last) {
         throw UsageError(row_text(i) + " does not follow the last committed row of its sequence.");
@@ -149,19 +155,22 @@ void Engine::place(const RowSpans& rows) {
     }
     if (here.position >= here.sequence->capacity) {
       throw UsageError(row_text(i) + " would stand at position " + std::to_string(here.position) +
-                       " of a sequence opened for " + std::to_string(here.sequence->capacity) + " tokens.");
+                       " of a sequence opened for " + std::to_string(here.sequence->capacity) +
+                       " tokens.");
     }
   }
 
   order_.resize(n);
   std::iota(order_.begin(), order_.end(), 0);
   std::stable_sort(order_.begin(), order_.end(), [&](int a, int b) {
-    return std::pair(rows.sequence[a], !rows.commit[a]) < std::pair(rows.sequence[b], !rows.commit[b]);
+    return std::pair(rows.sequence[a], !rows.commit[a]) <
+           std::pair(rows.sequence[b], !rows.commit[b]);
   });
   int slot = 0;
   for (int i : order_) {
     Place& here = places[i];
-    here.history = rows.commit[i] ? here.position + 1 : here.sequence->length + states[rows.sequence[i]].committed;
+    here.history = rows.commit[i] ? here.position + 1
+                                  : here.sequence->length + states[rows.sequence[i]].committed;
     here.slot = rows.commit[i] ? -1 : slot++;
     if (rows.commit[i]) continue;
     const int parent = rows.parent[i];
@@ -187,7 +196,8 @@ void Engine::make_tiles() {
     const Place& start = places_[order_[first]];
     const bool drafted = start.slot >= 0;
     int end = first;
-    while (end < n && places_[order_[end]].sequence == start.sequence && (places_[order_[end]].slot >= 0) == drafted) {
+    while (end < n && places_[order_[end]].sequence == start.sequence &&
+           (places_[order_[end]].slot >= 0) == drafted) {
       ++end;
     }
     const int slot_first = start.slot, slot_last = start.slot + (end - first);
@@ -229,20 +239,23 @@ void Engine::make_room(int rows) {
 
 void Engine::extend_rope(int64_t length) {
   if (length <= rope_length_) return;
-  const size_t pairs = model_.rope_rates.size();
   length = std::min(context_, (length + 1023) / 1024 * 1024);
-  Buffer<float> cos(length * pairs), sin(length * pairs);
-  std::copy_n(cos_.data(), rope_length_ * pairs, cos.data());
-  std::copy_n(sin_.data(), rope_length_ * pairs, sin.data());
-  for (int64_t p = rope_length_; p < length; ++p) {
-    for (size_t i = 0; i < pairs; ++i) {
-      const double angle = static_cast<double>(p) * model_.rope_rates[i];
-      cos[p * pairs + i] = static_cast<float>(std::cos(angle));
-      sin[p * pairs + i] = static_cast<float>(std::sin(angle));
+  rope_.resize(model_.rope_rates.size());
+  for (size_t kind = 0; kind < rope_.size(); ++kind) {
+    const std::vector<double>& rates = model_.rope_rates[kind];
+    const size_t pairs = rates.size();
+    Buffer<float> cos(length * pairs), sin(length * pairs);
+    std::copy_n(rope_[kind].cos.data(), rope_length_ * pairs, cos.data());
+    std::copy_n(rope_[kind].sin.data(), rope_length_ * pairs, sin.data());
+    for (int64_t p = rope_length_; p < length; ++p) {
+      for (size_t i = 0; i < pairs; ++i) {
+        const double angle = static_cast<double>(p) * rates[i];
+        cos[p * pairs + i] = static_cast<float>(std::cos(angle));
+        sin[p * pairs + i] = static_cast<float>(std::sin(angle));
+      }
     }
+    rope_[kind] = {std::move(cos), std::move(sin)};
   }
-  cos_ = std::move(cos);
-  sin_ = std::move(sin);
   rope_length_ = length;
 }
 
@@ -294,13 +307,15 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
   const int n = static_cast<int>(rows.token.size());
   const int64_t kv_stride = padded(h.kv_width());
 
-  share(thread, n, [&](int r) { model_.embed(rows.token[r], state_.data() + int64_t{r} * h.width); });
+  share(thread, n,
+        [&](int r) { model_.embed(rows.token[r], state_.data() + int64_t{r} * h.width); });
   for (int i = 0; i < depth; ++i) {
     const Layer& layer = model_.layers[i];
     share(thread, n, [&](int r) {
       float* normed = normed_.data() + int64_t{r} * h.width;
       absorb(r, i);
-      kernels_.rms_norm(state_.data() + int64_t{r} * h.width, layer.attention_norm.data(), h.width, h.epsilon, normed);
+      kernels_.rms_norm(state_.data() + int64_t{r} * h.width, layer.attention_norm.data(), h.width,
+                        h.epsilon, normed);
       quantize(r, normed, h.width);
     });
     pool_.barrier();
@@ -314,20 +329,28 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
     if (thread == 0) pool_.reset_counter();
     pool_.barrier();
     attention(thread, i);
-    share(thread, n, [&](int r) { quantize(r, attended_.data() + int64_t{r} * h.query_width(), h.query_width()); });
+    share(thread, n, [&](int r) {
+      quantize(r, attended_.data() + int64_t{r} * h.query_width(), h.query_width());
+    });
     pool_.barrier();
-    multiply(thread, std::array<Product, 1>{{{&layer.attention_output, change_.data(), h.width}}}, attended_.data(), n);
+    multiply(thread, std::array<Product, 1>{{{&layer.attention_output, change_.data(), h.width}}},
+             attended_.data(), n);
     pool_.barrier();
     share(thread, n, [&](int r) {
       float* state = state_.data() + int64_t{r} * h.width;
       float* normed = normed_.data() + int64_t{r} * h.width;
-      kernels_.add(state, change_.data() + int64_t{r} * h.width, h.width);
+      float* change = change_.data() + int64_t{r} * h.width;
+      if (layer.post_attention_norm.size()) {
+        kernels_.rms_norm(change, layer.post_attention_norm.data(), h.width, h.epsilon, change);
+      }
+      kernels_.add(state, change, h.width);
       kernels_.rms_norm(state, layer.feed_forward_norm.data(), h.width, h.epsilon, normed);
       quantize(r, normed, h.width);
     });
     pool_.barrier();
     multiply(thread,
-             std::array<Product, 2>{{{&layer.gate, gate_.data(), h.feed_forward}, {&layer.up, up_.data(), h.feed_forward}}},
+             std::array<Product, 2>{{{&layer.gate, gate_.data(), h.feed_forward},
+                                     {&layer.up, up_.data(), h.feed_forward}}},
              normed_.data(), n);
     pool_.barrier();
     const int segments = (h.feed_forward + kSegment - 1) / kSegment;
@@ -336,11 +359,14 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
       const int count = std::min(kSegment, h.feed_forward - from);
       const int64_t place = int64_t{r} * h.feed_forward + from;
       float* gate = gate_.data() + place;
-      kernels_.silu_mul(gate, up_.data() + place, count, gate);
+      const auto activate =
+          h.family.activation == Activation::Silu ? kernels_.silu_mul : kernels_.gelu_mul;
+      activate(gate, up_.data() + place, count, gate);
       kernels_.quantize(gate, count, codes_.data() + place, groups_.data() + place / kGroup);
     });
     pool_.barrier();
-    multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(), n);
+    multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(),
+             n);
     pool_.barrier();
   }
 
@@ -349,27 +375,36 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
   const int heads = static_cast<int>(head_rows_.size());
   share(thread, heads, [&](int i) {
     float* normed = normed_.data() + int64_t{i} * h.width;
-    kernels_.rms_norm(state_.data() + int64_t{head_rows_[i]} * h.width, model_.output_norm.data(), h.width, h.epsilon,
-                      normed);
+    kernels_.rms_norm(state_.data() + int64_t{head_rows_[i]} * h.width, model_.output_norm.data(),
+                      h.width, h.epsilon, normed);
     quantize(i, normed, h.width);
   });
   pool_.barrier();
-  multiply(thread, std::array<Product, 1>{{{&model_.head(), outcome_.logits.data(), padded(h.vocab)}}}, normed_.data(),
-           heads);
+  multiply(thread,
+           std::array<Product, 1>{{{&model_.head(), outcome_.logits.data(), padded(h.vocab)}}},
+           normed_.data(), heads);
 }
 
 // Add what the layer before has found to the row's state; keep the state where it was asked for.
 void Engine::absorb(int row, int layer) {
   const int width = model_.hyper.width;
   float* state = state_.data() + int64_t{row} * width;
-  if (layer > 0) kernels_.add(state, change_.data() + int64_t{row} * width, width);
+  if (layer > 0) {
+    float* change = change_.data() + int64_t{row} * width;
+    const Buffer<float>& norm = model_.layers[layer - 1].post_feed_forward_norm;
+    if (norm.size()) kernels_.rms_norm(change, norm.data(), width, model_.hyper.epsilon, change);
+    kernels_.add(state, change, width);
+  }
   if (hidden_at_[layer] >= 0) {
-    std::copy_n(state, width, outcome_.hidden.data() + (int64_t{hidden_at_[layer]} * outcome_.rows + row) * width);
+    std::copy_n(
+        state, width,
+        outcome_.hidden.data() + (int64_t{hidden_at_[layer]} * outcome_.rows + row) * width);
   }
 }
 
 void Engine::quantize(int row, const float* x, int n) {
-  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n, groups_.data() + int64_t{row} * n / kGroup);
+  kernels_.quantize(x, n, codes_.data() + int64_t{row} * n,
+                    groups_.data() + int64_t{row} * n / kGroup);
 }
 
 // Outputs are split over threads, the inner dimension never. Shares are equal in bytes.
@@ -381,7 +416,7 @@ void Engine::multiply(int thread, std::span<const Product> products, const float
   int64_t place = 0;
   for (const Product& p : products) {
     const Activations in{codes_.data(), groups_.data(), x, p.matrix->inputs};
-    const int64_t block_bytes = int64_t{record_bytes(p.matrix->layout)} * p.matrix->groups();
+    const auto block_bytes = static_cast<int64_t>(p.matrix->block_bytes());
     for (int block = 0; block < p.matrix->blocks(); ++block, place += block_bytes) {
       if (place >= first && place < last) {
         kernels_.matmul(*p.matrix, block, in, 0, rows, p.out + int64_t{block} * kBlock, p.stride);
@@ -390,16 +425,33 @@ void Engine::multiply(int thread, std::span<const Product> products, const float
   }
 }
 
+// A row's queries or keys as attention takes them: with their bias, normalised, rotated.
+void Engine::prepare_heads(float* x, int heads, const Layer& layer, const Buffer<float>& bias,
+                           const Buffer<float>& norm, int64_t position) const {
+  const Hyperparameters& h = model_.hyper;
+  if (bias.size()) kernels_.add(x, bias.data(), heads * h.head_dim);
+  for (int head = 0; norm.size() && head < heads; ++head) {
+    kernels_.rms_norm(x + head * h.head_dim, norm.data(), h.head_dim, h.epsilon,
+                      x + head * h.head_dim);
+  }
+  const RopeTable& table = rope_[layer.rope];
+  const int64_t at = position * (h.rotated / 2);
+  const auto rotate =
+      h.family.rotation == Rotation::Neighbours ? kernels_.rope : kernels_.rope_halves;
+  rotate(x, heads, h.head_dim, h.rotated, table.cos.data() + at, table.sin.data() + at);
+}
+
 void Engine::rotate_and_store(int row, int layer) {
   const Hyperparameters& h = model_.hyper;
+  const Layer& weights = model_.layers[layer];
   const Place& here = places_[row];
   const int64_t kv_stride = padded(h.kv_width());
-  const float* cos = cos_.data() + here.position * (h.rotated / 2);
-  const float* sin = sin_.data() + here.position * (h.rotated / 2);
   float* key = key_.data() + row * kv_stride;
-  const float* value = value_.data() + row * kv_stride;
-  kernels_.rope(query_.data() + int64_t{row} * h.query_width(), h.heads, h.head_dim, h.rotated, cos, sin);
-  kernels_.rope(key, h.kv_heads, h.head_dim, h.rotated, cos, sin);
+  float* value = value_.data() + row * kv_stride;
+  prepare_heads(query_.data() + int64_t{row} * h.query_width(), h.heads, weights,
+                weights.query_bias, weights.query_norm, here.position);
+  prepare_heads(key, h.kv_heads, weights, weights.key_bias, weights.key_norm, here.position);
+  if (weights.value_bias.size()) kernels_.add(value, weights.value_bias.data(), h.kv_width());
   for (int head = 0; head < h.kv_heads; ++head) {
     uint16_t *keys, *values;
     int lane;
@@ -447,26 +499,31 @@ void Engine::attention(int thread, int layer) {
   pool_.barrier();
   if (!split_chunks_) return;
   share(thread, static_cast<int>(places_.size()) * h.heads, [&](int i) {
-    const int64_t chunks = places_[i / h.heads].position / kChunk + 1;
+    const Place& here = places_[i / h.heads];
+    const int64_t chunk_first = here.first_visible(model_.layers[layer].window) / kChunk;
+    const int64_t chunk_last = here.position / kChunk;
     float* out = attended_.data() + int64_t{i} * h.head_dim;
     const Softmax* parts = part_softmax_.data() + i * longest_chunks_;
     const float* outs = part_outs_.data() + i * longest_chunks_ * h.head_dim;
-    Softmax softmax = parts[0];
-    std::copy_n(outs, h.head_dim, out);
-    for (int64_t c = 1; c < chunks; ++c) kernels_.merge(softmax, out, parts[c], outs + c * h.head_dim, h.head_dim);
+    Softmax softmax = parts[chunk_first];
+    std::copy_n(outs + chunk_first * h.head_dim, h.head_dim, out);
+    for (int64_t c = chunk_first + 1; c <= chunk_last; ++c)
+      kernels_.merge(softmax, out, parts[c], outs + c * h.head_dim, h.head_dim);
     kernels_.normalize(softmax, out, h.head_dim);
   });
   pool_.barrier();
 }
 
-// Attention of a tile's rows over one chunk, left in the parts; or, with `only` < 0, over all chunks
-// one after the other, merged as they come. Both do the same operations in the same order.
+// Attention of a tile's rows over one chunk, left in the parts; or, with `only` < 0, over all
+// chunks one after the other, merged as they come. Both do the same operations in the same order.
+// With a window, a row's chunks begin with the one that its first visible position lies in.
 void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_t only) {
   const Hyperparameters& h = model_.hyper;
   const int group = h.heads / h.kv_heads, rows = tile.last - tile.first, n = rows * group;
   const int slot_tile = tile.slot_first / kTile;
   const int slot_tiles = tile.slot_first < 0 ? 0 : (tile.slot_last + kTile - 1) / kTile - slot_tile;
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
+  const int64_t window = model_.layers[layer].window;
   const CachedSequence& sequence = *places_[order_[tile.first]].sequence;
   Workspace& work = workspaces_[thread];
   work.scores.need(size_t{kChunk} * n);
@@ -475,6 +532,7 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
   work.parts.resize(n);
   work.totals.resize(n);
   work.values.resize(kChunk);
+  work.visible.resize(rows);
 
   std::vector<const float*>&queries = work.queries, &weights = work.weights;
   std::vector<float*>& outs = work.out_places;
@@ -482,16 +540,21 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
   weights.resize(n);
   outs.resize(n);
   int64_t histories = 0;  // the longest stretch of history that a row of the tile sees
+  int64_t first_visible = kNoWindow;
   for (int r = 0; r < rows; ++r) {
     const Place& here = places_[order_[tile.first + r]];
     histories = std::max(histories, here.history);
+    first_visible = std::min(first_visible, here.first_visible(window));
     for (int g = 0; g < group; ++g) {
-      queries[r * group + g] = query_.data() + (int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) * h.head_dim;
+      queries[r * group + g] =
+          query_.data() +
+          (int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) * h.head_dim;
     }
   }
 
   bool draft_scored = false;
-  const int64_t chunk_first = only < 0 ? 0 : only, chunk_last = only < 0 ? tile.chunks : std::min(only + 1, tile.chunks);
+  const int64_t chunk_first = std::max(only, first_visible / kChunk);
+  const int64_t chunk_last = only < 0 ? tile.chunks : std::min(only + 1, tile.chunks);
   for (int64_t chunk = chunk_first; chunk < chunk_last; ++chunk) {
     const int64_t begin = chunk * kChunk;
     const int cached = static_cast<int>(std::clamp<int64_t>(histories - begin, 0, kChunk));
@@ -503,54 +566,77 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
       const uint16_t* values = cache_.values(layer, kv_head, block);
       for (int j = 0; j < kTile; ++j) work.values[t * kTile + j] = values + j * h.head_dim;
     }
-    kernels_.scores(queries.data(), n, work.keys.data(), static_cast<int>(work.keys.size()), h.head_dim, scale,
-                    work.scores.data(), kChunk);
+    kernels_.scores(queries.data(), n, work.keys.data(), static_cast<int>(work.keys.size()),
+                    h.head_dim, scale, work.scores.data(), kChunk);
     // Scores against drafted rows, put where their positions are.
     if (slot_tiles && begin + kChunk > histories && !draft_scored) {
       work.keys.clear();
-      for (int t = 0; t < slot_tiles; ++t) work.keys.push_back(scratch_keys(layer, kv_head, slot_tile + t));
-      kernels_.scores(queries.data(), n, work.keys.data(), slot_tiles, h.head_dim, scale, work.draft_scores.data(),
-                      int64_t{slot_tiles} * kTile);
+      for (int t = 0; t < slot_tiles; ++t)
+        work.keys.push_back(scratch_keys(layer, kv_head, slot_tile + t));
+      kernels_.scores(queries.data(), n, work.keys.data(), slot_tiles, h.head_dim, scale,
+                      work.draft_scores.data(), int64_t{slot_tiles} * kTile);
       draft_scored = true;
     }
-    int shared = kChunk;  // positions that every row of the tile attends to, from the history
+    Visible shared{0, cached};  // positions that every row of the tile attends to, from the history
     for (int r = 0; r < rows; ++r) {
       const Place& here = places_[order_[tile.first + r]];
-      const int valid = static_cast<int>(std::clamp<int64_t>(here.position + 1 - begin, 0, kChunk));
-      shared = std::min({shared, valid, cached});
+      const auto within = [&](int64_t p) {
+        return static_cast<int>(std::clamp<int64_t>(p - begin, 0, kChunk));
+      };
+      const Visible visible{within(here.first_visible(window)), within(here.position + 1)};
+      work.visible[r] = visible;
+      shared = {std::max(shared.from, visible.from), std::min(shared.to, visible.to)};
       for (int g = 0; g < group; ++g) {
         const int q = r * group + g;
         float* scores = work.scores.data() + size_t{kChunk} * q;
-        for (int64_t p = std::max(begin, here.history); p < begin + valid; ++p) {
-          scores[p - begin] = work.draft_scores[size_t{kTile} * slot_tiles * q + here.ancestors[p - here.history] -
-                                                slot_tile * kTile];
+        for (int64_t p = std::max(begin + visible.from, here.history); p < begin + visible.to;
+             ++p) {
+          scores[p - begin] =
+              work.draft_scores[size_t{kTile} * slot_tiles * q + here.ancestors[p - here.history] -
+                                slot_tile * kTile];
         }
-        work.parts[q] = valid ? kernels_.softmax(scores, valid) : Softmax{-std::numeric_limits<float>::infinity(), 0};
+        // Outside of the window a weight is exactly 0.
+        std::fill_n(scores, visible.from, -std::numeric_limits<float>::infinity());
+        if (visible.from < visible.to) work.parts[q] = kernels_.softmax(scores, visible.to);
         weights[q] = scores;
-        outs[q] = only < 0 ? work.outs.data() + static_cast<size_t>(q) * h.head_dim
-                           : part_outs_.data() +
-                                 ((int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) * longest_chunks_ + chunk) *
-                                     h.head_dim;
+        outs[q] = only < 0
+                      ? work.outs.data() + static_cast<size_t>(q) * h.head_dim
+                      : part_outs_.data() +
+                            ((int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g) *
+                                 longest_chunks_ +
+                             chunk) *
+                                h.head_dim;
         std::fill_n(outs[q], h.head_dim, 0.0f);
       }
     }
-    // Values: what all rows see together, then each row's own rest, positions ascending.
-    kernels_.accumulate(weights.data(), n, work.values.data(), 0, shared, h.head_dim, outs.data());
+    if (shared.from >= shared.to) shared = {0, 0};
+    // Values, for each row with positions ascending: what it alone sees before what all rows see,
+    // that, and what it alone sees after it.
+    const auto accumulate_row = [&](int r, int from, int to) {
+      const Place& here = places_[order_[tile.first + r]];
+      const int border = std::clamp(cached, from, std::max(from, to));
+      const auto add = [&](const uint16_t* const* values, int first, int last) {
+        if (first >= last) return;
+        kernels_.accumulate(weights.data() + r * group, group, values, first, last, h.head_dim,
+                            outs.data() + r * group);
+      };
+      add(work.values.data(), from, border);
+      const uint16_t* drafted[kChunk];
+      for (int j = border; j < to; ++j) {
+        drafted[j] = scratch_values(layer, kv_head, here.ancestors[begin + j - here.history]);
+      }
+      add(drafted, border, to);
+    };
+    for (int r = 0; r < rows; ++r)
+      accumulate_row(r, work.visible[r].from, std::min(work.visible[r].to, shared.from));
+    if (shared.to)
+      kernels_.accumulate(weights.data(), n, work.values.data(), shared.from, shared.to, h.head_dim,
+                          outs.data());
     for (int r = 0; r < rows; ++r) {
       const Place& here = places_[order_[tile.first + r]];
-      const int valid = static_cast<int>(std::clamp<int64_t>(here.position + 1 - begin, 0, kChunk));
-      const int own = std::min(valid, cached);
-      if (own > shared) {
-        kernels_.accumulate(weights.data() + r * group, group, work.values.data(), shared, own, h.head_dim, outs.data() + r * group);
-      }
-      if (valid > own) {
-        const uint16_t* drafted[kChunk];
-        for (int j = own; j < valid; ++j) {
-          drafted[j] = scratch_values(layer, kv_head, here.ancestors[begin + j - here.history]);
-        }
-        kernels_.accumulate(weights.data() + r * group, group, drafted, own, valid, h.head_dim, outs.data() + r * group);
-      }
-      for (int g = 0; g < group && valid; ++g) {
+      const Visible visible = work.visible[r];
+      accumulate_row(r, std::max(visible.from, shared.to), visible.to);
+      for (int g = 0; g < group && visible.from < visible.to; ++g) {
         const int q = r * group + g;
         const int64_t at = int64_t{order_[tile.first + r]} * h.heads + kv_head * group + g;
         if (only >= 0) {
@@ -559,7 +645,7 @@ void Engine::attend(int thread, int layer, const Tile& tile, int kv_head, int64_
         }
         float* out = attended_.data() + at * h.head_dim;
         Softmax& total = work.totals[q];
-        if (chunk == 0) {
+        if (chunk == here.first_visible(window) / kChunk) {
           total = work.parts[q];
           std::copy_n(outs[q], h.head_dim, out);
         } else {
@@ -587,9 +673,10 @@ void Engine::keep(int64_t id, std::span<const int32_t> rows) {
       throw UsageError(row_text(row) + " is not a drafted row of this sequence in the last pass.");
     }
     const Place& here = places_[row];
-    const bool follows = here.position == sequence.length + static_cast<int64_t>(i) &&
-                         here.ancestors.size() == (i ? places_[rows[i - 1]].ancestors.size() : 0) + 1 &&
-                         (i == 0 || here.ancestors[i - 1] == places_[rows[i - 1]].slot);
+    const bool follows =
+        here.position == sequence.length + static_cast<int64_t>(i) &&
+        here.ancestors.size() == (i ? places_[rows[i - 1]].ancestors.size() : 0) + 1 &&
+        (i == 0 || here.ancestors[i - 1] == places_[rows[i - 1]].slot);
     if (!follows) throw UsageError(row_text(row) + " does not follow the row kept before it.");
   }
   cache_.grow(sequence, sequence.length + static_cast<int64_t>(rows.size()));
@@ -622,7 +709,8 @@ void Engine::pretend(int64_t id, int64_t length) {
   for (int block : sequence.blocks) {
     for (int layer = 0; layer < model_.hyper.layers; ++layer) {
       for (int head = 0; head < model_.hyper.kv_heads; ++head) {
-        std::fill_n(cache_.keys(layer, head, block), 2 * cache_.shape().tile_halves(), uint16_t{0x2c00});
+        std::fill_n(cache_.keys(layer, head, block), 2 * cache_.shape().tile_halves(),
+                    uint16_t{0x2c00});
       }
     }
   }

@@ -1,6 +1,7 @@
 // One pass of a model over many rows: of several sequences, prompts and drafts at once.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <span>
 #include <string>
@@ -77,6 +78,15 @@ class Engine {
     int64_t history;                 // positions below this are in the sequence's blocks
     int slot;                        // in the scratch, or -1 for a committed row
     std::vector<int32_t> ancestors;  // slots of the positions from `history` on, its own last
+
+    // The first position that it attends to within a window.
+    int64_t first_visible(int64_t window) const {
+      return std::max<int64_t>(0, position + 1 - window);
+    }
+  };
+  // The positions of a chunk that a row attends to, counted from the chunk's beginning.
+  struct Visible {
+    int from, to;
   };
   // Rows of one sequence whose attention is computed together: committed ones, or drafted ones.
   struct Tile {
@@ -96,6 +106,7 @@ class Engine {
     std::vector<const float*> queries, weights;
     std::vector<float*> out_places;
     std::vector<Softmax> parts, totals;
+    std::vector<Visible> visible;
   };
 
   void check(const RowSpans& rows, int layers, std::span<const int> hidden) const;
@@ -109,6 +120,8 @@ class Engine {
   void absorb(int row, int layer);
   void quantize(int row, const float* x, int n);
   void multiply(int thread, std::span<const Product> products, const float* x, int rows);
+  void prepare_heads(float* x, int heads, const Layer& layer, const Buffer<float>& bias,
+                     const Buffer<float>& norm, int64_t position) const;
   void rotate_and_store(int row, int layer);
   void attention(int thread, int layer);
   void attend(int thread, int layer, const Tile& tile, int kv_head, int64_t chunk);
@@ -138,7 +151,11 @@ class Engine {
   int64_t longest_chunks_ = 0;
   bool split_chunks_ = false;
 
-  Buffer<float> cos_, sin_;  // [positions][rotated / 2]
+  // Of one kind of rotation, [positions][rotated / 2].
+  struct RopeTable {
+    Buffer<float> cos, sin;
+  };
+  std::vector<RopeTable> rope_;
   int64_t rope_length_ = 0;
 
   // [rows][…]

@@ -96,7 +96,8 @@ class Cursor {
 
   const uint8_t* take(uint64_t count) {
     if (count > left()) {
-      throw ModelFileError("The file ends inside " + what_ + ": it is truncated or not a model; fetch it again.");
+      throw ModelFileError("The file ends inside " + what_ +
+                           ": it is truncated or not a model; fetch it again.");
     }
     const uint8_t* here = bytes_.data() + place_;
     place_ += count;
@@ -167,7 +168,8 @@ Value read_value(Cursor& in, uint32_t type, const std::string& key) {
     }
     default:
       throw ModelFileError("The key " + quoted(key) + " has the unknown value type " +
-                           std::to_string(type) + "; the file is damaged or newer than this reader.");
+                           std::to_string(type) +
+                           "; the file is damaged or newer than this reader.");
   }
 }
 
@@ -203,9 +205,10 @@ struct Gguf::Mapping {
 Gguf Gguf::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
-    throw ModelFileError("The model file " + path + " cannot be opened: " + std::strerror(errno) + ".");
+    throw ModelFileError("The model file " + path + " cannot be opened: " + std::strerror(errno) +
+                         ".");
   }
-  struct stat status {};
+  struct stat status{};
   auto mapping = std::make_shared<Mapping>();
   if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
     mapping->size = static_cast<size_t>(status.st_size);

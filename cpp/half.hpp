@@ -16,7 +16,8 @@ inline float half_to_float(uint16_t h) {
     // A subnormal half is a normal float: shift until the hidden bit appears.
     const int shift = std::countl_zero(mantissa) - 21;
     mantissa = (mantissa << shift) & 0x3ffu;
-    return std::bit_cast<float>(sign | (static_cast<uint32_t>(113 - shift) << 23) | (mantissa << 13));
+    return std::bit_cast<float>(sign | (static_cast<uint32_t>(113 - shift) << 23) |
+                                (mantissa << 13));
   }
   if (exponent == 31) {
     const uint32_t quiet = mantissa ? 0x400000u : 0u;
@@ -29,7 +30,8 @@ inline uint16_t float_to_half(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return sign | 0x7e00u | static_cast<uint16_t>((magnitude >> 13) & 0x3ffu);
+  if (magnitude > 0x7f800000u)
+    return sign | 0x7e00u | static_cast<uint16_t>((magnitude >> 13) & 0x3ffu);
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // rounds up to infinity
   const int exponent = static_cast<int>(magnitude >> 23) - 127;
   if (exponent < -25) return sign;

@@ -32,7 +32,8 @@ void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
     const float scale = half / 127.0f;
     const int32_t code_sum = to_codes(codes, round(mul(sub(a, centre), inverse))) +
                              to_codes(codes + kLanes, round(mul(sub(b, centre), inverse)));
-    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle), code_sum};
+    *groups = {scale, middle, std::fma(scale, static_cast<float>(code_sum), kGroup * middle),
+               code_sum};
   }
 }
 
@@ -48,24 +49,67 @@ void silu_mul(const float* gate, const float* up, int n, float* y) {
   }
 }
 
-void rope(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+void gelu_mul(const float* gate, const float* up, int n, float* y) {
+  const V minus_twice_root = all(-1.59576912f), cubic = all(0.044715f);  // −2·√(2/π)
+  for (int i = 0; i < n; i += kLanes) {
+    const V g = load(gate + i);
+    const V inner = fma(mul(mul(g, g), g), cubic, g);
+    const V sigmoid = div(all(1.0f), add(all(1.0f), exp(mul(minus_twice_root, inner))));
+    store(y + i, mul(mul(g, sigmoid), load(up + i)));
+  }
+}
+
+// Turn each pair of numbers, `step` apart, of every head; pairs stand `stride` apart.
+inline void rotate_pairs(float* x, int heads, int head_dim, int pairs, int stride, int step,
+                         const float* cos, const float* sin) {
   for (int h = 0; h < heads; ++h, x += head_dim) {
-    for (int i = 0; i < rotated / 2; ++i) {
-      const float a = x[2 * i], b = x[2 * i + 1];
-      x[2 * i] = std::fma(a, cos[i], -(b * sin[i]));
-      x[2 * i + 1] = std::fma(a, sin[i], b * cos[i]);
+    for (int i = 0; i < pairs; ++i) {
+      const float a = x[stride * i], b = x[stride * i + step];
+      x[stride * i] = std::fma(a, cos[i], -(b * sin[i]));
+      x[stride * i + step] = std::fma(a, sin[i], b * cos[i]);
     }
   }
+}
+
+void rope(float* x, int heads, int head_dim, int rotated, const float* cos, const float* sin) {
+  rotate_pairs(x, heads, head_dim, rotated / 2, 2, 1, cos, sin);
+}
+
+void rope_halves(float* x, int heads, int head_dim, int rotated, const float* cos,
+                 const float* sin) {
+  rotate_pairs(x, heads, head_dim, rotated / 2, 1, rotated / 2, cos, sin);
 }
 
 void halve(const float* x, int n, uint16_t* y) {
   for (int i = 0; i < n; i += kLanes) to_half(y + i, load(x + i));
 }
 
+// R rows of one block of a matrix of floats; inputs ascend.
+template <int R>
+void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row,
+                         float* out, int64_t stride) {
+  const auto* weights = reinterpret_cast<const float*>(matrix.record(block, 0));
+  const float* x = in.floats + int64_t{row} * in.inputs;
+  V total[R][2];
+  for (int r = 0; r < R; ++r) total[r][0] = total[r][1] = all(0);
+  for (int i = 0; i < in.inputs; ++i, weights += kBlock) {
+    const V w0 = load(weights), w1 = load(weights + kLanes);
+    for (int r = 0; r < R; ++r) {
+      const V xi = all(x[int64_t{r} * in.inputs + i]);
+      total[r][0] = fma(w0, xi, total[r][0]);
+      total[r][1] = fma(w1, xi, total[r][1]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    store(out + (row + r) * stride, total[r][0]);
+    store(out + (row + r) * stride + kLanes, total[r][1]);
+  }
+}
+
 // Q queries against T tiles: each score is one chain of fused multiply-adds over d.
 template <int Q, int T>
-void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim, float scale,
-                 float* scores, int64_t stride) {
+void score_tiles(const float* const* queries, const uint16_t* const* tiles, int head_dim,
+                 float scale, float* scores, int64_t stride) {
   V dot[Q][T];
   for (int q = 0; q < Q; ++q) {
     for (int t = 0; t < T; ++t) dot[q][t] = all(0);
@@ -84,9 +128,9 @@ void score_tiles(const float* const* queries, const uint16_t* const* tiles, int 
 }
 
 template <int Q>
-void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles, int head_dim,
-                   float scale, float* scores, int64_t stride) {
-  constexpr int T = 4;
+void score_queries(const float* const* queries, const uint16_t* const* tiles, int n_tiles,
+                   int head_dim, float scale, float* scores, int64_t stride) {
+  constexpr int T = kAbreast;
   int t = 0;
   for (; t + T <= n_tiles; t += T) {
     score_tiles<Q, T>(queries, tiles + t, head_dim, scale, scores + t * kTile, stride);
@@ -133,8 +177,8 @@ Softmax softmax(float* scores, int valid) {
 
 // Q queries, a slice of N·16 dimensions; one chain over positions for each.
 template <int Q, int N>
-void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to, int d,
-                      float* const* out) {
+void accumulate_slice(const float* const* weights, const uint16_t* const* values, int from, int to,
+                      int d, float* const* out) {
   V acc[Q][N];
   for (int q = 0; q < Q; ++q) {
     for (int n = 0; n < N; ++n) acc[q][n] = load(out[q] + d + n * kLanes);
@@ -153,17 +197,18 @@ void accumulate_slice(const float* const* weights, const uint16_t* const* values
 }
 
 template <int Q>
-void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from, int to,
-                        int head_dim, float* const* out) {
+void accumulate_queries(const float* const* weights, const uint16_t* const* values, int from,
+                        int to, int head_dim, float* const* out) {
+  constexpr int N = kAbreast;
   int d = 0;
-  for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
-    accumulate_slice<Q, 4>(weights, values, from, to, d, out);
+  for (; d + N * kLanes <= head_dim; d += N * kLanes) {
+    accumulate_slice<Q, N>(weights, values, from, to, d, out);
   }
   for (; d < head_dim; d += kLanes) accumulate_slice<Q, 1>(weights, values, from, to, d, out);
 }
 
-void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from, int to,
-                int head_dim, float* const* out) {
+void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from,
+                int to, int head_dim, float* const* out) {
   int q = 0;
   for (; q + 3 <= n_queries; q += 3) {
     accumulate_queries<3>(weights + q, values, from, to, head_dim, out + q);
@@ -191,6 +236,6 @@ void normalize(const Softmax& softmax, float* out, int head_dim) {
 }
 
 Kernels table(const char* name, decltype(Kernels::matmul) matmul) {
-  return {name, matmul,  rms_norm, quantize,   add_rows, silu_mul, rope,
-          halve, scores, softmax,  accumulate, merge,    normalize};
+  return {name,        matmul, rms_norm, quantize, add_rows,   silu_mul, gelu_mul, rope,
+          rope_halves, halve,  scores,   softmax,  accumulate, merge,    normalize};
 }

@@ -31,7 +31,8 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
       for (int g = 0; g < groups; ++g) {
         if (matrix.layout == Layout::F32) {
           for (int i = g * kGroup; i < (g + 1) * kGroup; ++i) {
-            total = std::fma(matrix.weight(output, i), in.floats[int64_t{r} * in.inputs + i], total);
+            total =
+                std::fma(matrix.weight(output, i), in.floats[int64_t{r} * in.inputs + i], total);
           }
           continue;
         }
@@ -41,8 +42,9 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
           code_sum += matrix.code(output, i);
         }
         const ActivationGroup& x = in.groups[int64_t{r} * groups + g];
-        if (matrix.layout == Layout::U4M) total = std::fma(matrix.minimum(output, g), x.sum, total);
-        const float product = std::fma(static_cast<float>(dot), x.scale, static_cast<float>(code_sum) * x.middle);
+        if (has_minimum(matrix.layout)) total = std::fma(matrix.minimum(output, g), x.sum, total);
+        const float product =
+            std::fma(static_cast<float>(dot), x.scale, static_cast<float>(code_sum) * x.middle);
         total = std::fma(product, matrix.scale(output, g), total);
       }
       out[r * stride + lane] = total;

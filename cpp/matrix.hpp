@@ -1,17 +1,22 @@
 // A weight matrix in the layout that the kernels read, and activations quantised to match it.
 //
 // Outputs come in blocks of 32 (two vectors of 16 lanes), inputs in groups of 32. A block's groups
-// follow one another, each as one record of codes, scales and minima, so that a pass reads every
-// matrix as one stream:
+// follow one another, each as a record of codes, scales and minima, so that a pass reads a matrix
+// as one stream:
 //
-//   U4, U4M   512 bytes of codes: byte 64·j + 4·lane + i holds input 4·j + i, the output `lane` of
-//             the first vector in the low half and of the second vector in the high half
-//   I8        1024 bytes of codes: byte 128·j + 64·v + 4·lane + i, offset by 128
-//   all       32 scales (f16), then for U4M 32 minima (f16)
-//   F32       32 floats an input, no groups
+//   U4, U4M, U4K   512 bytes of codes: byte 64·j + 4·lane + i holds input 4·j + i, the output
+//   `lane`
+//                  of the first vector in the low half and of the second vector in the high half
+//   I8, I8M        1024 bytes of codes: byte 128·j + 64·v + 4·lane + i, offset by 128
+//   all but U4K    32 scales (f16), then for U4M and I8M 32 minima (f16)
+//   U4K            32 sub-scales (8 bits), then 32 sub-minima (8 bits); before every eighth group a
+//                  head of 32 scales and 32 minima (f16), which hold for eight groups
+//   F32            32 floats an input, no groups
 //
-// A weight is scale·(code − 8) for U4, scale·code + minimum for U4M, scale·code for I8. Nothing is
-// rounded on the way from the file's Q4_0, Q4_1 and Q8_0; F16, BF16 and F32 become I8.
+// A weight is scale·(code − 8) for U4, scale·code for I8, scale·code + minimum for U4M, I8M and
+// U4K; a group's scale and minimum in U4K are the head's times the group's own, and both products
+// are exact in 32 bits. Nothing is rounded on the way from the file's Q4_0, Q4_1, Q4_K, Q5_0, Q5_1
+// and Q8_0; Q5_K, Q6_K, F16, BF16 and F32 become I8.
 #pragma once
 
 #include <cstdint>
@@ -26,24 +31,30 @@ constexpr int kGroup = 32;
 constexpr int kBlock = 32;
 constexpr int kLanes = 16;
 
-enum class Layout { U4, U4M, I8, F32 };
+enum class Layout { U4, U4M, U4K, I8, I8M, F32 };
 
 const char* layout_name(Layout layout);
 
-// Bytes of one record: a group of inputs for a block of outputs (F32: 32 inputs as well).
-constexpr int record_bytes(Layout layout) {
-  switch (layout) {
-    case Layout::U4:
-      return 512 + 64;
-    case Layout::U4M:
-      return 512 + 64 + 64;
-    case Layout::I8:
-      return 1024 + 64;
-    case Layout::F32:
-      return 32 * 32 * 4;
-  }
-  return 0;
+constexpr bool has_minimum(Layout layout) {
+  return layout == Layout::U4M || layout == Layout::U4K || layout == Layout::I8M;
 }
+
+// Bytes of the codes of a group of inputs for a block of outputs.
+constexpr int code_bytes(Layout layout) {
+  return layout == Layout::I8 || layout == Layout::I8M ? 1024 : layout == Layout::F32 ? 4096 : 512;
+}
+
+// Bytes of a record: such a group with its own scales and minima (F32: of 32 inputs as well).
+constexpr int record_bytes(Layout layout) {
+  const int scales = layout == Layout::F32                            ? 0
+                     : layout == Layout::U4M || layout == Layout::I8M ? 128
+                                                                      : 64;
+  return code_bytes(layout) + scales;
+}
+
+// Groups under one head, and the bytes of the head.
+constexpr int kHeadGroups = 8;
+constexpr int head_bytes(Layout layout) { return layout == Layout::U4K ? 128 : 0; }
 
 class Matrix {
  public:
@@ -60,8 +71,18 @@ class Matrix {
   int groups() const { return inputs / kGroup; }
   int blocks() const { return (outputs + kBlock - 1) / kBlock; }
   size_t bytes() const { return data_.size(); }
+  size_t block_bytes() const {
+    const size_t heads = (groups() + kHeadGroups - 1) / kHeadGroups;
+    return size_t{1} * groups() * record_bytes(layout) + heads * head_bytes(layout);
+  }
+  // Where a block begins, the head that a group is under, and the group's record.
+  const uint8_t* block(int block) const { return data_.data() + block * block_bytes(); }
+  const uint8_t* head(int block, int group) const {
+    const size_t under = size_t{kHeadGroups} * record_bytes(layout) + head_bytes(layout);
+    return this->block(block) + group / kHeadGroups * under;
+  }
   const uint8_t* record(int block, int group) const {
-    return data_.data() + (static_cast<size_t>(block) * groups() + group) * record_bytes(layout);
+    return head(block, group) + head_bytes(layout) + group % kHeadGroups * record_bytes(layout);
   }
 
   // The meaning of the layout, one element at a time; the kernels' reference.

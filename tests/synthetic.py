@@ -1,6 +1,6 @@
 """Small GGUF files with random weights, written as the usual converter writes them.
 
-`write` makes a file of the llama family; `Weights` is the same model as exact float64 arrays, in
+`write` makes a file of one of the families; `Weights` is the same model as exact float64 arrays, in
 the order the file has them, for implementations that know nothing of the engine.
 """
 
@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-QUANTIZED = (Type.Q4_0, Type.Q4_1, Type.Q8_0)
+FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")
+QUANTIZED = (Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0)
+SUPER_BLOCKS = (Type.Q4_K, Type.Q5_K, Type.Q6_K)
+"""Types that keep 256 weights together."""
 REAL = (Type.F16, Type.BF16, Type.F32)
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (
@@ -33,6 +36,7 @@ CHAT_TEMPLATE = (
 class Shape:
     """What a synthetic model looks like; `types` overrides `type` for tensors by name."""
 
+    family: str = "llama"
     layers: int = 2
     width: int = 64
     heads: int = 4
@@ -47,6 +51,7 @@ class Shape:
     tied: bool = True
     rope_freqs: bool = False
     rope_base: float = 10000.0
+    window: int = 24
     epsilon: float = 1e-5
     seed: int = 0
 
@@ -67,9 +72,10 @@ MIXED = Shape(
         "blk.0.attn_v.weight": Type.Q4_0,
         "blk.1.ffn_down.weight": Type.F16,
         "blk.1.attn_q.weight": Type.Q8_0,
+        "blk.1.attn_output.weight": Type.Q5_1,
     },
 )
-"""Every layout of a matrix in one small model."""
+"""Every layout without super-blocks in one small model."""
 
 
 @dataclass
@@ -110,8 +116,11 @@ def random_tensors(shape: Shape) -> dict[str, NDArray[np.float32]]:
         values = normal(name, outputs, inputs) * gain / np.sqrt(inputs)
         tensors[name] = values.astype(np.float32)
 
-    def norm(name: str) -> None:
-        tensors[name] = (1.0 + 0.2 * normal(name, shape.width)).astype(np.float32)
+    def norm(name: str, size: int = shape.width) -> None:
+        tensors[name] = (1.0 + 0.2 * normal(name, size)).astype(np.float32)
+
+    def bias(name: str, size: int) -> None:
+        tensors[name] = (0.5 * normal(name, size)).astype(np.float32)
 
     width, query, key = shape.width, shape.heads * shape.dim, shape.kv_heads * shape.dim
     heads_of = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
@@ -122,9 +131,19 @@ def random_tensors(shape: Shape) -> dict[str, NDArray[np.float32]]:
         # Strong enough that attention prefers some positions over others.
         for name, heads in heads_of.items():
             matrix(f"{at}{name}.weight", heads * shape.dim, width, gain=2.0)
-            tensors[f"{at}{name}.weight"] = permute(tensors[f"{at}{name}.weight"], heads)
+            if shape.family == "llama":
+                tensors[f"{at}{name}.weight"] = permute(tensors[f"{at}{name}.weight"], heads)
+            if shape.family == "qwen2":
+                bias(f"{at}{name}.bias", heads * shape.dim)
+            if shape.family in ("qwen3", "gemma3"):
+                norm(f"{at}{name}_norm.weight", shape.dim)
         matrix(at + "attn_v.weight", key, width)
+        if shape.family == "qwen2":
+            bias(at + "attn_v.bias", key)
         matrix(at + "attn_output.weight", width, query)
+        if shape.family == "gemma3":
+            norm(at + "post_attention_norm.weight")
+            norm(at + "post_ffw_norm.weight")
         norm(at + "ffn_norm.weight")
         matrix(at + "ffn_gate.weight", shape.feed_forward, width)
         matrix(at + "ffn_up.weight", shape.feed_forward, width)
@@ -145,28 +164,79 @@ def tensor_type(shape: Shape, name: str, values: NDArray[np.float32]) -> Type:
 
 def stored(values: NDArray[np.float32], kind: Type) -> NDArray[Any]:
     """The tensor's bytes as the file has them."""
+    if kind in SUPER_BLOCKS:
+        return stored_in_super_blocks(values, kind)
     return gguf.quants.quantize(values, kind)
+
+
+def stored_in_super_blocks(values: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
+    """Q4_K, Q5_K and Q6_K, which the gguf package can only read.
+
+    The scales are plain roundings of what a group spreads over, worse than a real quantiser's.
+    """
+    blocks = values.reshape(-1, 256).astype(np.float64)
+
+    def half(numbers: Array) -> tuple[NDArray[np.uint8], Array]:
+        rounded = numbers.astype(np.float16)[:, None]
+        return rounded.view(np.uint8), rounded.astype(np.float64)
+
+    if kind == Type.Q6_K:
+        groups = blocks.reshape(-1, 16, 16)
+        spread = groups.max(axis=2) - groups.min(axis=2)
+        bits, unit = half(spread.max(axis=1) / 63 / 127)
+        # A scale may be negative.
+        sub_scales = np.clip(np.rint(spread / 63 / unit), 1, 127) * np.resize([1, -1], 16)
+        codes = np.rint(groups / (unit * sub_scales)[:, :, None]).clip(-32, 31) + 32
+        parts = codes.astype(np.uint8).reshape(-1, 2, 4, 32)  # halves, then quarters of these
+        low = parts[:, :, :2] & 15 | (parts[:, :, 2:] & 15) << 4
+        shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
+        high = np.bitwise_or.reduce(parts >> 4 << shifts, axis=2)
+        rows = [low, high, sub_scales.astype(np.int8).view(np.uint8), bits]
+    else:
+        top = 15 if kind == Type.Q4_K else 31
+        groups = blocks.reshape(-1, 8, 32)
+        minima = np.maximum(-groups.min(axis=2), 0)
+        scales = (groups.max(axis=2) + minima) / top
+        scale_bits, unit = half(scales.max(axis=1) / 63)
+        minimum_bits, minimum_unit = half(minima.max(axis=1) / 63)
+        s = np.rint(scales / unit).clip(1, 63).astype(np.uint8)
+        m = np.rint(minima / minimum_unit).clip(0, 63).astype(np.uint8)
+        shifted = groups + (minimum_unit * m)[:, :, None]
+        codes = np.rint(shifted / (unit * s)[:, :, None]).clip(0, top).astype(np.uint8)
+        packed = [
+            s[:, :4] | s[:, 4:] >> 4 << 6,
+            m[:, :4] | m[:, 4:] >> 4 << 6,
+            s[:, 4:] & 15 | (m[:, 4:] & 15) << 4,
+        ]
+        fifth = np.packbits(codes >> 4, axis=1, bitorder="little")
+        low = codes[:, ::2] & 15 | (codes[:, 1::2] & 15) << 4
+        rows = [scale_bits, minimum_bits, *packed, *([fifth] if top == 31 else []), low]
+    joined = np.concatenate([part.reshape(len(blocks), -1) for part in rows], axis=1)
+    return np.ascontiguousarray(joined).reshape(values.shape[0], -1)
 
 
 def metadata(shape: Shape) -> dict[str, Any]:
     """The keys of the file."""
     keys: dict[str, Any] = {
-        "general.name": "synthetic",
-        "llama.block_count": shape.layers,
-        "llama.context_length": shape.context,
-        "llama.embedding_length": shape.width,
-        "llama.feed_forward_length": shape.feed_forward,
-        "llama.attention.head_count": shape.heads,
-        "llama.attention.head_count_kv": shape.kv_heads,
-        "llama.attention.layer_norm_rms_epsilon": shape.epsilon,
-        "llama.rope.freq_base": shape.rope_base,
-        "llama.rope.dimension_count": shape.turned,
-        "llama.vocab_size": shape.vocab,
+        "block_count": shape.layers,
+        "context_length": shape.context,
+        "embedding_length": shape.width,
+        "feed_forward_length": shape.feed_forward,
+        "attention.head_count": shape.heads,
+        "attention.head_count_kv": shape.kv_heads,
+        "attention.layer_norm_rms_epsilon": shape.epsilon,
+        "rope.freq_base": shape.rope_base,
     }
-    if shape.head_dim:
-        keys["llama.attention.key_length"] = shape.head_dim
-        keys["llama.attention.value_length"] = shape.head_dim
-    return keys
+    if shape.family == "llama":
+        keys["vocab_size"] = shape.vocab
+    if shape.family == "llama" or shape.rotated:
+        keys["rope.dimension_count"] = shape.turned
+    if shape.family == "gemma3":
+        keys["attention.sliding_window"] = shape.window
+    if shape.head_dim or shape.family in ("qwen3", "gemma3"):
+        keys |= {"attention.key_length": shape.dim, "attention.value_length": shape.dim}
+    named = {f"{shape.family}.{key}": value for key, value in keys.items()}
+    return {"general.name": "synthetic", **named}
 
 
 def byte_alphabet() -> list[str]:
@@ -221,7 +291,7 @@ def write(
     *,
     keys: Mapping[str, Any] | None = None,
     tensors: Mapping[str, tuple[NDArray[Any], Type] | None] | None = None,
-    architecture: str = "llama",
+    architecture: str | None = None,
 ) -> Weights:
     """Write a model file.
 
@@ -230,7 +300,7 @@ def write(
         shape: the model.
         keys: further or other keys; None takes a key out.
         tensors: further or other tensors as (stored bytes, type); None takes a tensor out.
-        architecture: what the file calls itself.
+        architecture: what the file calls itself, if not its family.
 
     Returns:
         The model's exact weights, without the changes of `tensors`.
@@ -254,7 +324,7 @@ def write(
         kinds,
     )
     contents |= tensors or {}
-    writer = gguf.GGUFWriter(path, architecture)
+    writer = gguf.GGUFWriter(path, shape.family if architecture is None else architecture)
     for key, value in every.items():
         if value is not None:
             add_key(writer, key, value)

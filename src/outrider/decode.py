@@ -19,7 +19,7 @@ from outrider import registry
 from outrider.control.base import Controller
 from outrider.drafters.base import Drafter, Observation
 from outrider.engines.base import HISTORY, Pass, Rows, TargetModel
-from outrider.errors import SamplingError, UsageError
+from outrider.errors import OutriderError, UsageError
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
 from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
@@ -246,12 +246,14 @@ class Loop:
                 controller.limit(batch, budget)
                 proposed = drafter.draft(batch)
                 chosen = controller.choose(batch, proposed, budget)
-                for run, tree in zip(runs, chosen, strict=True):
+                for tree in chosen:
                     tree.check(self.engine.vocab_size)
-                    trees[run.entry.id] = self._prune(run, tree)
+                trees.update(
+                    (run.entry.id, self._prune(run, tree))
+                    for run, tree in zip(runs, chosen, strict=True)
+                )
             except Exception as error:
                 for run in runs:
-                    trees.pop(run.entry.id, None)
                     self._give_up(run, drafter, error)
             budget -= sum(len(trees.get(run.entry.id, EMPTY)) for run in runs)
         return trees
@@ -275,12 +277,17 @@ class Loop:
             depth[node] = 1 if parent == ROOT else depth[parent] + 1
             if parent not in states or depth[node] >= run.left:
                 continue
-            if run.job.constraint is None:
-                states[node] = None
-            elif (after := run.job.constraint.advance(states[parent], token)) is not None:
+            if run.constraint is not None:
+                try:
+                    after = run.constraint.advance(states[parent], token)
+                except OutriderError:
+                    # Verification meets the same fault, and ends the request with it.
+                    return EMPTY
+                if after is None:
+                    continue
                 states[node] = after
             else:
-                continue
+                states[node] = None
             kept.append(node)
         return tree if len(kept) == len(tree) else tree.pick(kept)
 
@@ -359,7 +366,7 @@ class Loop:
             return None
         _, _, verifier = self._parts(run.job)
         try:
-            return verifier.verify(
+            verdict = verifier.verify(
                 outcome,
                 planned.root,
                 len(run.entry.tokens),
@@ -367,13 +374,29 @@ class Loop:
                 run.entry.sampler,
                 mask=self._mask(planned),
             )
-        except SamplingError as error:
+            self._advance(run, (*(planned.tree.tokens[n] for n in verdict.accepted), verdict.token))
+        except OutriderError as error:
             # Its own fault alone: the other completions go on.
             self._finish(run, "error", error=str(error))
             return None
+        return verdict
+
+    def _advance(self, run: Run, said: Iterable[int]) -> None:
+        """Where the constraint stands after these tokens; the end of text needs no state."""
+        if run.constraint is None:
+            return
+        for token in said:
+            if token in run.job.stop_tokens:
+                return
+            run.state = run.constraint.advance(run.state, token)
+            if run.state is None:
+                raise UsageError(
+                    f"The constraint contradicts itself: its mask allows token {token} and "
+                    "advance refuses it."
+                )
 
     def _mask(self, planned: Planned) -> Mask | None:
-        run, constraint = planned.run, planned.run.job.constraint
+        run, constraint = planned.run, planned.run.constraint
         if constraint is None:
             return None
         states: dict[int, object | None] = {ROOT: run.state}
@@ -458,9 +481,6 @@ class Loop:
             kept, reason = kept[: piece.kept_tokens], "stop"
         if reason is None and accepted and planned.root is not None:
             self.engine.keep(run.sequence, [planned.root + 1 + node for node in accepted])
-        if job.constraint is not None:
-            for token in kept:
-                run.state = job.constraint.advance(run.state, token)
         self._count(planned, len(accepted), len(kept))
         logprobs = None
         if job.logprobs is not None and planned.root is not None:

@@ -10,13 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from outrider.drafters.base import DraftEntry
 from outrider.engines.base import CachedSequence, TargetModel
-from outrider.errors import CapacityError
+from outrider.errors import CapacityError, OutriderError, UsageError
 from outrider.sampling import Sampler
 from outrider.types import Constraint, Event, Sampling, Speculation, TokenLogprob, Usage
+
+T = TypeVar("T")
 
 
 class TextPiece(Protocol):
@@ -96,7 +101,7 @@ class Run:
         entry: its tokens and sampler, as drafters see them; the last token is the pending one.
         computed: tokens of the prompt that are in the cache.
         promised: sequences that hold the cache promised to completions still to be forked.
-        state: of the request's constraint.
+        constraint: the request's, and `state` where it stands.
         drafts: whether it is speculated.
     """
 
@@ -110,6 +115,7 @@ class Run:
     submitted: float
     admitted: float
     promised: list[CachedSequence] = field(default_factory=list)
+    constraint: Constraint | None = None
     state: object | None = None
     drafts: bool = True
     first_token: float = 0.0
@@ -135,6 +141,32 @@ class Waiting:
     submitted: float
 
 
+class GuardedConstraint:
+    """A request's own constraint: whatever it raises becomes that request's error."""
+
+    def __init__(self, constraint: Constraint) -> None:
+        self._constraint = constraint
+
+    @staticmethod
+    def _guard(work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except Exception as error:
+            raise UsageError(f"The constraint failed: {type(error).__name__}: {error}") from error
+
+    def start(self) -> object:
+        """The state before the first generated token."""
+        return self._guard(self._constraint.start)
+
+    def advance(self, state: object, token: int) -> object | None:
+        """The state after `token`, or None where `state` does not allow it."""
+        return self._guard(lambda: self._constraint.advance(state, token))
+
+    def mask(self, state: object) -> NDArray[np.uint32]:
+        """Allowed tokens as packed bits."""
+        return self._guard(lambda: self._constraint.mask(state))
+
+
 class Scheduler:
     """The queue, the running completions and their cache.
 
@@ -154,14 +186,14 @@ class Scheduler:
         """Put a job at the end of the queue."""
         self.waiting.append(Waiting(job, time.perf_counter()))
 
-    def admit(self) -> tuple[list[Run], list[tuple[Job, CapacityError]]]:
+    def admit(self) -> tuple[list[Run], list[tuple[Job, OutriderError]]]:
         """Start waiting jobs in their order while they fit.
 
         Returns:
-            The runs that start, and the jobs that can never fit with the reason.
+            The runs that start, and the jobs that cannot be run at all with the reason.
         """
         started: list[Run] = []
-        refused: list[tuple[Job, CapacityError]] = []
+        refused: list[tuple[Job, OutriderError]] = []
         while self.waiting:
             head = self.waiting[0]
             streams = sum(1 + len(run.promised) for run in self.running)
@@ -169,8 +201,9 @@ class Scheduler:
                 break
             try:
                 run = self._open(head)
-            except CapacityError as error:
-                if self.running and not error.never:
+            except OutriderError as error:
+                waits = isinstance(error, CapacityError) and not error.never
+                if self.running and waits:
                     break  # it fits once others have ended
                 refused.append((head.job, error))
             else:
@@ -181,6 +214,11 @@ class Scheduler:
 
     def _open(self, waiting: Waiting) -> Run:
         job = waiting.job
+        sampler = Sampler(
+            job.sampling, vocab_size=self._engine.vocab_size, seed=job.seed, prompt=job.tokens
+        )
+        constraint = GuardedConstraint(job.constraint) if job.constraint else None
+        state = constraint.start() if constraint else None
         # Log-probabilities of the prompt need every row of it, so none may come from the cache.
         share = job.prompt_logprobs is None
         opened: list[CachedSequence] = []
@@ -199,11 +237,9 @@ class Scheduler:
                 ) from error
             raise
         sequence, *promised = opened
-        sampler = Sampler(
-            job.sampling, vocab_size=self._engine.vocab_size, seed=job.seed, prompt=job.tokens
-        )
-        run = self._run(job, 0, list(job.tokens), sampler, sequence, waiting.submitted)
+        run = self._run(job, 0, sampler, sequence, waiting.submitted)
         run.promised = promised
+        run.constraint, run.state = constraint, state
         run.computed = run.usage.cached_tokens = sequence.cached
         return run
 
@@ -214,7 +250,8 @@ class Scheduler:
             self._engine.close(promise)
             sequence = self._engine.fork(run.sequence, run.job.capacity)
             sampler = run.entry.sampler.fork(index)
-            fork = self._run(run.job, index, list(run.job.tokens), sampler, sequence, run.submitted)
+            fork = self._run(run.job, index, sampler, sequence, run.submitted)
+            fork.constraint, fork.state = run.constraint, run.state
             fork.computed = fork.usage.cached_tokens = len(run.job.tokens)
             forks.append(fork)
         run.promised = []
@@ -225,7 +262,6 @@ class Scheduler:
         self,
         job: Job,
         index: int,
-        tokens: list[int],
         sampler: Sampler,
         sequence: CachedSequence,
         submitted: float,
@@ -235,14 +271,13 @@ class Scheduler:
         return Run(
             job=job,
             index=index,
-            entry=DraftEntry(self._next_id, tokens, len(tokens), sampler),
+            entry=DraftEntry(self._next_id, list(job.tokens), len(job.tokens), sampler),
             sequence=sequence,
             sink=job.sink(),
             computed=0,
-            usage=Usage(prompt_tokens=len(tokens), queue_ms=(now - submitted) * 1000),
+            usage=Usage(prompt_tokens=len(job.tokens), queue_ms=(now - submitted) * 1000),
             submitted=submitted,
             admitted=now,
-            state=job.constraint.start() if job.constraint else None,
             drafts=job.speculation.enabled,
         )
 

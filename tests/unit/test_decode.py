@@ -195,6 +195,52 @@ def test_a_constraint_holds_with_and_without_drafts(drafter):
     assert asked.answer.tokens == expected
 
 
+class _Contrary(AllowedTokens):
+    """Raises, or contradicts itself, at its third token."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__([2, 3, 7], 48)
+        self._fault = fault
+
+    def start(self):
+        if self._fault == "start":
+            raise KeyError("no beginning")
+        return 0
+
+    def advance(self, state, token):
+        if state == 2 and self._fault == "advance":
+            raise RuntimeError("lost")
+        return None if state == 2 and self._fault == "refuse" else state + 1
+
+    def mask(self, state):
+        if state == 2 and self._fault == "mask":
+            raise RuntimeError("lost")
+        return super().mask(state)
+
+
+@pytest.mark.parametrize("drafter", ["none", "random"])
+@pytest.mark.parametrize("fault", ["start", "advance", "mask", "refuse"])
+def test_a_constraint_that_fails_ends_its_request_alone(fault, drafter):
+    speculation = Speculation(drafter=drafter, num_draft_tokens=4)
+    broken = Asked(PROMPT, constraint=_Contrary(fault), speculation=speculation)
+    whole = Asked(PROMPT, speculation=speculation)
+    engine = ToyEngine()
+    run(loop_on(engine), broken, whole)
+    assert broken.answer.reason == "error"
+    assert "constraint" in broken.answer.error
+    assert whole.answer.tokens == plain(PROMPT).tokens
+    assert whole.answer.usage.note is None
+    assert not engine.sequences
+
+
+def test_a_wrong_setting_ends_its_request_alone():
+    broken, whole = Asked(PROMPT, sampling=Sampling(logit_bias={999: 1.0})), Asked(PROMPT)
+    run(loop_on(), broken, whole)
+    assert broken.answer.reason == "error"
+    assert "999" in broken.answer.error
+    assert whole.answer.tokens == plain(PROMPT).tokens
+
+
 class _Broken(ToyEngine):
     """Gives logits that are not numbers after one token."""
 

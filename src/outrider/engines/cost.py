@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
 import tempfile
 import time
 from bisect import bisect_right
@@ -125,13 +124,13 @@ def measure(
 
 
 def _timed(work: Callable[[], object]) -> float:
-    """Milliseconds, the median of some repeats."""
+    """Milliseconds, the best of some repeats: what else the machine does only ever adds."""
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         work()
         times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
+    return min(times)
 
 
 def load(path: Path) -> CostCurve | None:

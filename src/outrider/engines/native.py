@@ -29,6 +29,19 @@ BANDWIDTH_BYTES = 1 << 30
 BANDWIDTH_ROUNDS = 4
 
 
+def choose_kernel(kernel: str | None) -> str:
+    """The instruction set: the argument, else OUTRIDER_KERNEL, else the best one here.
+
+    Raises:
+        UsageError: this machine or this build does not have it.
+    """
+    known = _native.kernels()
+    name = kernel or os.environ.get("OUTRIDER_KERNEL") or known[0]
+    if name not in known:
+        raise unknown_name("kernel", name, known)
+    return name
+
+
 class NativePass(Pass):
     """The outcome of the engine's last pass; the work is done in the extension."""
 
@@ -121,14 +134,11 @@ class NativeEngine(TargetModel):
                 f"The cache budget has to lie between 0 and the {total_memory_bytes()} bytes of "
                 f"this machine's memory, not {cache_bytes}."
             )
-        kernel = kernel if kernel is not None else os.environ.get("OUTRIDER_KERNEL", "")
-        if kernel and kernel not in _native.kernels():
-            raise unknown_name("kernel", kernel, _native.kernels())
         self._native = _native.Engine(
             self.file.native,
             float32,
             self.threads,
-            kernel,
+            choose_kernel(kernel),
             context or 0,
             cache_bytes if cache_bytes is not None else self._default_cache_bytes(context),
             max_rows,

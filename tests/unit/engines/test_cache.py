@@ -184,6 +184,15 @@ def test_shared_blocks_count_once(fresh: Engines) -> None:
     assert engine.free_tokens == 16
 
 
+def test_reviving_unused_blocks_cannot_eat_a_reservation(fresh: Engines, oracle: Oracle) -> None:
+    engine = fresh(**blocks(4))
+    engine.close(opened(engine, TEXT[:33]))
+    other = engine.open([], 32)  # two of four blocks, not taken yet
+    with pytest.raises(CapacityError, match=r"room for 32 .* 48 are needed"):
+        engine.open(TEXT[:33], 48)
+    assert same_bytes(feed(engine, other, TEXT[100:132]), oracle.every(TEXT[100:132]))
+
+
 def test_what_can_never_fit(fresh: Engines) -> None:
     engine = fresh(**blocks(4), context=128)
     for capacity, message in ((65, "budget.*holds 64"), (129, "context of 128")):

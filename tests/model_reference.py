@@ -1,4 +1,4 @@
-"""A llama forward pass in numpy float64, written from the papers and not from the engine.
+"""A forward pass in numpy float64, written from the papers and not from the engine.
 
 Two ways to multiply by a matrix: exactly, and with the quantised arithmetic that the engine
 documents: activations in 8 bits a group of 32, spread over the group's own range, weights as the
@@ -43,7 +43,7 @@ def quantized_matrix(matrix: Array) -> Array:
 
 def quantized_weights(weights: Weights) -> dict[str, Array]:
     """The matrices as the quantised engine holds them."""
-    real = (Type.F16, Type.BF16, Type.F32)
+    real = (Type.F16, Type.BF16, Type.F32, Type.Q5_K, Type.Q6_K)
     return {
         name: quantized_matrix(values)
         if values.ndim == 2 and weights.types[name] in real
@@ -53,7 +53,7 @@ def quantized_weights(weights: Weights) -> dict[str, Array]:
 
 
 @dataclass
-class Llama:
+class Model:
     """The model; `quantized` chooses the arithmetic of its products."""
 
     weights: Weights
@@ -71,53 +71,82 @@ class Llama:
         epsilon = self.weights.shape.epsilon
         return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon) * self.tensors[name]
 
-    def rotate(self, x: Array) -> Array:
-        """Rotary embedding (arXiv 2104.09864) of neighbours; x is [positions, heads, head_dim]."""
+    def optional_norm(self, name: str, x: Array) -> Array:
+        """The same where the family has it."""
+        return self.norm(name, x) if name in self.tensors else x
+
+    def is_local(self, layer: int) -> bool:
+        """Gemma 3 (arXiv 2503.19786): five layers with a window, then one without."""
+        return self.weights.shape.family == "gemma3" and layer % 6 != 5
+
+    def rotate(self, x: Array, local: bool) -> Array:
+        """Rotary embedding (arXiv 2104.09864); x is [positions, heads, head_dim].
+
+        Llama's files have the pairs as neighbours, the others' as halves of the rotated part.
+        """
         shape = self.weights.shape
         pairs = shape.turned // 2
-        rates = shape.rope_base ** (-np.arange(pairs) / pairs)
+        rates = (10000.0 if local else shape.rope_base) ** (-np.arange(pairs) / pairs)
         if shape.rope_freqs:
             rates = rates / self.tensors["rope_freqs.weight"]
         turn = np.exp(1j * np.arange(len(x))[:, None] * rates)[:, None, :]
+        neighbours = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
+        halves = slice(0, pairs), slice(pairs, 2 * pairs)
+        first, second = neighbours if shape.family == "llama" else halves
+        turned = (x[..., first] + 1j * x[..., second]) * turn
         out = x.copy()
-        turned = (x[..., 0 : 2 * pairs : 2] + 1j * x[..., 1 : 2 * pairs : 2]) * turn
-        out[..., 0 : 2 * pairs : 2], out[..., 1 : 2 * pairs : 2] = turned.real, turned.imag
+        out[..., first], out[..., second] = turned.real, turned.imag
         return out
 
-    def attend(self, layer: str, x: Array) -> Array:
+    def heads(self, layer: str, name: str, x: Array) -> Array:
+        """Queries, keys or values as [positions, heads, head_dim]."""
+        out = self.product(f"{layer}{name}.weight", x) + self.tensors.get(f"{layer}{name}.bias", 0)
+        heads = out.reshape(len(x), -1, self.weights.shape.dim)
+        return self.optional_norm(f"{layer}{name}_norm.weight", heads)
+
+    def attend(self, number: int, x: Array) -> Array:
         """Causal attention with grouped keys and values, both kept in 16 bits."""
+        layer, local = f"blk.{number}.", self.is_local(number)
         shape, n = self.weights.shape, len(x)
-        heads = {
-            name: self.product(f"{layer}{name}.weight", x).reshape(n, -1, shape.dim)
-            for name in ("attn_q", "attn_k", "attn_v")
-        }
         share = shape.heads // shape.kv_heads
-        query = self.rotate(heads["attn_q"])
+        query = self.rotate(self.heads(layer, "attn_q", x), local)
         key, value = (
             np.repeat(h.astype(np.float16).astype(np.float64), share, axis=1)
-            for h in (self.rotate(heads["attn_k"]), heads["attn_v"])
+            for h in (
+                self.rotate(self.heads(layer, "attn_k", x), local),
+                self.heads(layer, "attn_v", x),
+            )
         )
         scores = np.einsum("ihd,jhd->hij", query, key) / np.sqrt(shape.dim)
-        scores[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
+        distance = np.arange(n)[:, None] - np.arange(n)
+        scores[:, (distance < 0) | (local & (distance >= shape.window))] = -np.inf
         attention = np.exp(scores - scores.max(axis=-1, keepdims=True))
         attention /= attention.sum(axis=-1, keepdims=True)
         out = np.einsum("hij,jhd->ihd", attention, value).reshape(n, -1)
         return self.product(layer + "attn_output.weight", out)
 
     def feed_forward(self, layer: str, x: Array) -> Array:
-        """SwiGLU (arXiv 2002.05202)."""
+        """SwiGLU, for Gemma GEGLU with the tanh form of GELU (arXiv 2002.05202, 1606.08415)."""
         gate = self.product(layer + "ffn_gate.weight", x)
-        inner = gate / (1 + np.exp(-gate)) * self.product(layer + "ffn_up.weight", x)
+        if self.weights.shape.family == "gemma3":
+            inner = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
+        else:
+            inner = gate / (1 + np.exp(-gate))
+        inner = inner * self.product(layer + "ffn_up.weight", x)
         return self.product(layer + "ffn_down.weight", inner)
 
     def states(self, tokens: Sequence[int]) -> list[Array]:
         """The hidden states: the embedding, then after each layer; each [tokens, width]."""
         x = self.tensors["token_embd.weight"][list(tokens)]
+        if self.weights.shape.family == "gemma3":
+            x = x * np.sqrt(self.weights.shape.width)
         states = [x]
         for i in range(self.weights.shape.layers):
             layer = f"blk.{i}."
-            x = x + self.attend(layer, self.norm(layer + "attn_norm.weight", x))
-            x = x + self.feed_forward(layer, self.norm(layer + "ffn_norm.weight", x))
+            change = self.attend(i, self.norm(layer + "attn_norm.weight", x))
+            x = x + self.optional_norm(layer + "post_attention_norm.weight", change)
+            change = self.feed_forward(layer, self.norm(layer + "ffn_norm.weight", x))
+            x = x + self.optional_norm(layer + "post_ffw_norm.weight", change)
             states.append(x)
         return states
 

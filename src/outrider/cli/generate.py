@@ -1,0 +1,227 @@
+"""`outrider generate`: one answer as it streams, or many at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from outrider.cli.options import (
+    AcceptTerms,
+    CacheOptions,
+    Json,
+    MachineOptions,
+    PromptOptions,
+    SamplingOptions,
+    SpeculationOptions,
+    System,
+    command,
+)
+from outrider.cli.output import AnswerWriter, completion_record, note, print_json, summary, warn
+from outrider.cli.session import load_model, model_record
+from outrider.errors import SamplingError, UsageError
+
+if TYPE_CHECKING:
+    from outrider.llm import LLM
+    from outrider.prompts import Prompt
+    from outrider.types import Completion, Message
+
+
+@command
+def generate(
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to answer; - reads it from standard input.")
+    ] = None,
+    *,
+    machine: MachineOptions,
+    prompts: PromptOptions,
+    sampling: SamplingOptions,
+    system: System = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
+    ] = False,
+    n: Annotated[
+        int | None, typer.Option("-n", metavar="N", help="Completions of each prompt.")
+    ] = None,
+    logprobs: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Report log-probabilities, with the K best tokens."),
+    ] = None,
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", help="Go on after the model's end of text.")
+    ] = False,
+    cache: CacheOptions,
+    speculation: SpeculationOptions,
+    accept_terms: AcceptTerms = False,
+    json: Json = False,
+) -> None:
+    """Answer a prompt, or a file of prompts."""
+    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
+
+    if (prompt is None) == (prompts.prompts is None):
+        raise UsageError("Give either a prompt or --prompts FILE.")
+    if prompts.limit is not None and prompts.prompts is None:
+        raise UsageError("--limit needs --prompts FILE to take from.")
+    if logprobs is not None and not json:
+        raise UsageError("--logprobs needs --json, which has a place for them.")
+    if raw and system is not None:
+        raise UsageError("--system needs the chat template, which --raw leaves out.")
+    settings = sampling.settings()
+    settings |= {} if n is None else {"n": n}
+    settings |= {} if logprobs is None else {"logprobs": logprobs}
+    settings |= {"ignore_eos": True} if ignore_eos else {}
+    if prompts.prompts is not None:
+        many = read_prompts(prompts.prompts, prompts.limit)
+    else:
+        # A shell's own line end is no part of what was said.
+        text = sys.stdin.read().removesuffix("\n") if prompt == "-" else str(prompt)
+        if not text:
+            raise UsageError("The prompt is empty; write what to answer.")
+        many = [Prompt(0, (text,))]
+
+    with load_model(machine, cache, speculation, accept_terms=accept_terms) as llm:
+        chat = llm.has_chat_template and not raw
+        if system is not None and not chat:
+            raise UsageError(f"--system needs a chat template, and {machine.model} has none.")
+        if not chat and any(len(p.turns) > 1 for p in many):
+            raise UsageError("Prompts of several turns need a model's chat template.")
+        start = time.perf_counter()
+        if prompts.prompts is not None:
+            done = _answer_many(llm, many, settings, chat=chat, system=system, show=not json)
+        else:
+            done = [(many[0], 0, _answer_one(llm, many[0], settings, chat, system, not json))]
+        seconds = time.perf_counter() - start
+        if json:
+            print_json(_record(llm, machine.model, settings, done, seconds))
+        elif prompts.prompts is not None:
+            _summarise([completion for _, _, completion in done], seconds)
+    failed = [c.error for _, _, completion in done for c in completion.choices if c.error]
+    if failed:
+        raise SamplingError(failed[0])
+
+
+def _messages(system: str | None, text: str) -> tuple[Message, ...]:
+    from outrider.types import Message  # noqa: PLC0415
+
+    first = () if system is None else (Message("system", system),)
+    return (*first, Message("user", text))
+
+
+def _answer_one(
+    llm: LLM,
+    prompt: Prompt,
+    settings: dict[str, Any],
+    chat: bool,
+    system: str | None,
+    show: bool,
+) -> Completion:
+    """The only prompt's answer, written while it comes."""
+    (text,) = prompt.turns
+    stream = llm.stream(_messages(system, text) if chat else text, **settings)
+    alone = settings.get("n", 1) == 1
+    writer = AnswerWriter()
+    for event in stream:
+        if show and alone:
+            writer.write(event.text)
+    completion = stream.completion
+    if show:
+        if alone:
+            writer.finish()
+        else:
+            for index, choice in enumerate(completion.choices):
+                note(f"[{index}]")
+                typer.echo(choice.text)
+        for choice in completion.choices:
+            note(summary(choice.usage))
+    return completion
+
+
+def _answer_many(
+    llm: LLM,
+    prompts: list[Prompt],
+    settings: dict[str, Any],
+    *,
+    chat: bool,
+    system: str | None,
+    show: bool,
+) -> list[tuple[Prompt, int, Completion]]:
+    """Every turn of every prompt, first turns first; a prompt, its turn and the answer."""
+    from outrider.sampling import derive_seed, draw_seed  # noqa: PLC0415
+    from outrider.settings import make_request  # noqa: PLC0415
+    from outrider.types import Message  # noqa: PLC0415
+
+    seed = settings.get("seed", llm.seed)
+    seed = draw_seed() if seed is None else seed
+    said: dict[int, tuple[Message, ...]] = {}
+    done: list[tuple[Prompt, int, Completion]] = []
+    for turn in range(max(len(prompt.turns) for prompt in prompts)):
+        asked = [prompt for prompt in prompts if len(prompt.turns) > turn]
+        requests = []
+        for prompt in asked:
+            content: str | tuple[Message, ...] = prompt.turns[turn]
+            if chat and turn == 0:
+                content = _messages(system, prompt.turns[0])
+            elif chat:
+                content = (*said[prompt.index], Message("user", prompt.turns[turn]))
+            # The first turn's seed is the one that `generate_many` gives the same file.
+            path = (prompt.index, turn) if turn else (prompt.index,)
+            requests.append(make_request(content, settings | {"seed": derive_seed(seed, *path)}))
+        answers = llm.generate_many(requests)
+        for prompt, request, completion in zip(asked, requests, answers, strict=True):
+            said[prompt.index] = (*(request.messages or ()), Message("assistant", completion.text))
+            done.append((prompt, turn, completion))
+            if show:
+                _show(prompt, turn, completion)
+    return done
+
+
+def _show(prompt: Prompt, turn: int, completion: Completion) -> None:
+    label = prompt.category or ""
+    note(f"[{prompt.index}] {label}{': ' if label else ''}{_first_line(prompt.turns[turn])}")
+    for choice in completion.choices:
+        typer.echo(choice.text)
+        if choice.error:
+            warn(choice.error)
+    typer.echo()
+
+
+def _first_line(text: str, width: int = 60) -> str:
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _summarise(completions: list[Completion], seconds: float) -> None:
+    usages = [choice.usage for completion in completions for choice in completion.choices]
+    tokens = sum(usage.completion_tokens for usage in usages)
+    note(
+        f"{len(completions)} answers · {tokens} tokens · {tokens / seconds:.1f} tokens/s in all · "
+        f"{seconds:.1f} s"
+    )
+
+
+def _record(
+    llm: LLM,
+    model: str,
+    settings: dict[str, Any],
+    done: list[tuple[Prompt, int, Completion]],
+    seconds: float,
+) -> dict[str, Any]:
+    completions = []
+    for prompt, turn, completion in done:
+        about = {"index": prompt.index, "id": prompt.id, "category": prompt.category}
+        about |= {"turn": turn, "prompt": prompt.turns[turn]}
+        completions.append(about | completion_record(completion))
+    usages = [choice.usage for _, _, completion in done for choice in completion.choices]
+    tokens = sum(usage.completion_tokens for usage in usages)
+    return {
+        **model_record(llm, model),
+        "settings": settings,
+        "completions": completions,
+        "seconds": seconds,
+        "prompt_tokens": sum(len(completion.prompt_tokens) for _, _, completion in done),
+        "completion_tokens": tokens,
+        "tokens_per_second": tokens / seconds,
+    }

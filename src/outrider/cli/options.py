@@ -1,0 +1,237 @@
+"""The options of the command line, each defined once, and how a command takes a group of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import update_wrapper
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from outrider.errors import UsageError
+from outrider.models.catalogue import DEFAULT_MODEL
+
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+AcceptTerms = Annotated[
+    bool, typer.Option("--accept-terms", help="Accept the model's terms of use.")
+]
+System = Annotated[
+    str | None,
+    typer.Option("--system", metavar="TEXT", help="The system message to begin with."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineOptions:
+    """Which model, and on what part of the machine."""
+
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="A name of the catalogue, hf:owner/repo/file.gguf, or a GGUF file.",
+        ),
+    ] = DEFAULT_MODEL
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
+    ] = None
+    kernel: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Instruction set to use. [default: the best one here]"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """How much is kept of how many conversations."""
+
+    context: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TOKENS",
+            help="Longest sequence, prompt included. [default: what the model was trained for]",
+        ),
+    ] = None
+    max_streams: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Completions computed at the same time, at most. [default: 16]"
+        ),
+    ] = None
+    cache_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for the key-value cache, such as 512MB or 2GiB. [default: 1GiB or more]",
+        ),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """What was given, as arguments of `LLM`."""
+        given = _given(self)
+        if self.cache_budget is not None:
+            given["cache_budget"] = parse_size(self.cache_budget)
+        return given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptOptions:
+    """Many prompts instead of one."""
+
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON lines with `turns`, `prompt` or `question`, or plain text, a prompt a line.",
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Take only N prompts, evenly over their categories."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingOptions:
+    """How tokens are chosen, and when to end."""
+
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Tokens to generate, at most. [default: 256; in a chat, what fits]"
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="0 always takes the likeliest token. [default: 0]"),
+    ] = None
+    top_p: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Keep the likeliest tokens that together reach P."),
+    ] = None
+    top_k: Annotated[
+        int | None, typer.Option(metavar="K", help="Keep the K likeliest tokens; 0 keeps all.")
+    ] = None
+    min_p: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Keep tokens at least P times as likely as the likeliest."),
+    ] = None
+    repetition_penalty: Annotated[
+        float | None, typer.Option(metavar="X", help="Above 1: avoid tokens that were there.")
+    ] = None
+    presence_penalty: Annotated[
+        float | None, typer.Option(metavar="X", help="Above 0: avoid tokens of the answer.")
+    ] = None
+    frequency_penalty: Annotated[
+        float | None, typer.Option(metavar="X", help="The same, for every time one occurred.")
+    ] = None
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="End before this text; may be given several times."),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The same seed gives the same text. [default: drawn]"),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """What was given, as settings of `LLM.generate`."""
+        given = _given(self)
+        if self.stop is not None:
+            given["stop"] = tuple(self.stop)
+        return given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeculationOptions:
+    """Whether something cheap rides ahead, and what."""
+
+    drafter: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What rides ahead, such as ngram. [default: none]"),
+    ] = None
+    num_draft_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tokens to draft at a time, at most; needs --drafter."),
+    ] = None
+    no_speculation: Annotated[
+        bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
+    ] = False
+
+    def settings(self) -> dict[str, Any]:
+        """What was given, as arguments of `LLM`."""
+        return _given(self, except_for="no_speculation") | (
+            {"speculation": False} if self.no_speculation else {}
+        )
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function with groups of options a command that Typer understands.
+
+    A parameter whose annotation is a dataclass of this module stands for that class's fields: they
+    become the command's options, and the function is given the instance made of their values.
+    """
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type, tuple[str, ...]]] = {}
+    hints = get_type_hints(function, include_extras=True)
+    for parameter in inspect.signature(function).parameters.values():
+        kind = hints[parameter.name]
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            parameters.append(parameter.replace(annotation=kind, kind=parameter.KEYWORD_ONLY))
+            continue
+        kinds = get_type_hints(kind, include_extras=True)
+        groups[parameter.name] = (kind, tuple(f.name for f in fields(kind)))
+        parameters += (
+            inspect.Parameter(
+                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=kinds[f.name]
+            )
+            for f in fields(kind)
+        )
+
+    def run(**values: Any) -> None:
+        for name, (kind, members) in groups.items():
+            values[name] = kind(**{member: values.pop(member) for member in members})
+        function(**values)
+
+    update_wrapper(run, function)
+    del run.__wrapped__  # type: ignore[attr-defined]  # its signature is not this one's
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+    return run
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as 512MB (millions), 2GiB (powers of two) or 1000000.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in _UNITS:
+        raise UsageError(f"{text!r} is not a size; write it as 512MB, 2GiB or a number of bytes.")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _given(options: Any, *, except_for: str = "") -> dict[str, Any]:
+    values = ((f.name, getattr(options, f.name)) for f in fields(options) if f.name != except_for)
+    return {name: value for name, value in values if value is not None}

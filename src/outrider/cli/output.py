@@ -1,0 +1,247 @@
+"""What goes where: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from outrider import models
+    from outrider.models.download import Listener
+    from outrider.types import Choice, Completion, TokenLogprob, Usage
+
+
+HELD_BACK = 24
+"""Characters of a growing word that are held back at most."""
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One JSON object on standard output."""
+    text = json.dumps(values, ensure_ascii=False, indent=2)
+    # Lists of numbers on one line. Within a JSON string there is no line end to be mistaken.
+    typer.echo(re.sub(r"\[\n[-+.,\d\seE]+\]", lambda m: " ".join(m[0].split()), text))
+
+
+class AnswerWriter:
+    """Writes an answer to standard output as it comes.
+
+    On a terminal no word is broken at the end of a line: the one that is still growing is held
+    back. Elsewhere the text goes out as it is.
+
+    Args:
+        width: of the terminal in cells; None asks it, and means no wrapping where there is none.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        if width is None and sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+        self._width = width
+        self._column = 0
+        self._word = ""
+        self._within = False  # a word whose beginning has been written
+
+    def write(self, text: str) -> None:
+        """A piece of it."""
+        if self._width is None:
+            sys.stdout.write(text)
+        else:
+            for part in re.findall(r"\n|[^\S\n]+|\S+", text):
+                self._take(part, self._width)
+        sys.stdout.flush()
+
+    def finish(self) -> None:
+        """The word that was held back, and a new line."""
+        self._put_word(self._width or 0)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        self._column = 0
+
+    def _take(self, part: str, width: int) -> None:
+        if not part.isspace():
+            self._word += part
+            # Scripts without spaces, and long addresses, are not kept waiting.
+            if len(self._word) > HELD_BACK:
+                self._put_word(width)
+                self._within = True
+            return
+        self._put_word(width)
+        self._within = False
+        if part == "\n":
+            sys.stdout.write(part)
+            self._column = 0
+        elif self._column + len(part) < width:
+            sys.stdout.write(part)
+            self._column += len(part)
+        else:  # the line is full: the next word begins another, and needs no blank
+            self._column = width
+
+    def _put_word(self, width: int) -> None:
+        from rich.cells import cell_len  # noqa: PLC0415
+
+        cells = cell_len(self._word)
+        full = self._column + cells > width and (cells <= width or self._column == width)
+        if cells and self._column and full and not self._within:
+            sys.stdout.write("\n")
+            self._column = 0
+        sys.stdout.write(self._word)
+        self._column += cells
+        if width and self._column > width:  # the terminal has broken the line itself
+            self._column = self._column % width or width
+        self._word = ""
+
+
+def note(text: str) -> None:
+    """A line about what happens, on standard error; dim where that is a terminal."""
+    typer.secho(text, dim=True, err=True)
+
+
+def warn(text: str) -> None:
+    """A line that matters, on standard error."""
+    typer.secho(text, fg="yellow", err=True)
+
+
+def console() -> Console:
+    """Where tables go: standard output, as wide as the terminal."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(highlight=False)
+
+
+def facts(title: str) -> Table:
+    """A table without lines: names on the left, values on the right."""
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.title_style = "bold"
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+@contextmanager
+def download_progress() -> Iterator[Listener]:
+    """A listener that shows a bar on standard error, from the first news of a download on."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        expand=True,
+        transient=True,
+    )
+    source = ""
+
+    def listen(progress: models.Progress) -> None:
+        nonlocal source
+        if progress.source != source:
+            source = progress.source
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            resumed = f", resumed at {size(progress.done)}" if progress.done else ""
+            bars.start()
+            bars.console.print(f"{progress.name} from {source}{resumed}", style="dim")
+            # The bytes of earlier attempts are no part of this one's speed.
+            bars.add_task(progress.name, total=progress.total, completed=progress.done)
+        bars.update(bars.task_ids[0], completed=progress.done, total=progress.total)
+
+    try:
+        yield listen
+    finally:
+        if source:
+            bars.stop()
+
+
+def size(count: float) -> str:
+    """Bytes for people: 98362432 is 98.4 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def summary(usage: Usage, *more: str) -> str:
+    """One line about one answer's speed; two on a narrow terminal."""
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    parts = [
+        f"{usage.completion_tokens} tokens, {usage.tokens_per_second:.1f}/s",
+        f"first after {usage.first_token_ms:.0f} ms",
+        f"prompt {usage.prompt_tokens}{cached}",
+    ]
+    if usage.draft_tokens:
+        parts.append(f"drafts {usage.acceptance_rate:.0%} accepted")
+    lines, width = [""], shutil.get_terminal_size().columns
+    for part in (*parts, *more):
+        if lines[-1] and len(lines[-1]) + 3 + len(part) > width:
+            lines.append("")
+        lines[-1] += f" · {part}" if lines[-1] else part
+    return "\n".join(lines)
+
+
+def completion_record(completion: Completion) -> dict[str, Any]:
+    """A completion with token ids, counters and the rates derived from them."""
+    values: dict[str, Any] = {
+        "seed": completion.seed,
+        "prompt_tokens": list(completion.prompt_tokens),
+        "choices": [choice_record(choice) for choice in completion.choices],
+        "record": dict(completion.record),
+    }
+    if completion.prompt_logprobs is not None:
+        values["prompt_logprobs"] = [_logprob_record(p) for p in completion.prompt_logprobs]
+    return values
+
+
+def choice_record(choice: Choice) -> dict[str, Any]:
+    """One of a completion's choices."""
+    values: dict[str, Any] = {
+        "text": choice.text,
+        "tokens": list(choice.tokens),
+        "finish_reason": choice.finish_reason,
+        "usage": usage_record(choice.usage),
+    }
+    if choice.logprobs is not None:
+        values["logprobs"] = [_logprob_record(p) for p in choice.logprobs]
+    if choice.error is not None:
+        values["error"] = choice.error
+    return values
+
+
+def usage_record(usage: Usage) -> dict[str, Any]:
+    """Counters and derived rates."""
+    return {
+        **asdict(usage),
+        "tokens_per_second": usage.tokens_per_second,
+        "acceptance_rate": usage.acceptance_rate,
+        "mean_accepted_length": usage.mean_accepted_length,
+    }
+
+
+def _logprob_record(value: TokenLogprob) -> dict[str, Any]:
+    return {
+        "token": value.token,
+        "logprob": value.logprob,
+        "top": [{"token": token, "logprob": logprob} for token, logprob in value.top],
+    }

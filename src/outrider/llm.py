@@ -1,0 +1,437 @@
+"""The facade: a model file wired to tokenizer, template, engine and loop."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+from outrider import models, registry
+from outrider.decode import Defaults, Loop
+from outrider.engines.base import TargetModel
+from outrider.engines.native import NativeEngine
+from outrider.errors import CapacityError, ModelFileError, UsageError
+from outrider.models.gguf import GgufFile
+from outrider.runner import Runner
+from outrider.sampling import derive_seed, draw_seed
+from outrider.scheduler import Job
+from outrider.settings import Prompt, Settings, make_request, messages
+from outrider.streams import Stream
+from outrider.text import ChatTemplate, TextStream, Tokenizer, encode_chat
+from outrider.text.chat import TEMPLATE
+from outrider.types import MAX_SEED, Completion, Event, Message, Request, Speculation
+
+MAX_STREAMS = 16
+SPECULATION_VARIABLE = "OUTRIDER_SPECULATION"
+_SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a model consists of.
+
+    Attributes:
+        name: what people call it.
+        fingerprint: tells files apart.
+        engine: computes it.
+        tokenizer: turns its text into tokens and back.
+        template: writes its conversations; None where it has none.
+        facts: how it is computed (kernel, threads), for records.
+    """
+
+    name: str
+    fingerprint: str
+    engine: TargetModel
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LLM:
+    """A model that answers; it satisfies `outrider.types.Generator`.
+
+    Every method may be called from any thread. Requests are computed together as they come.
+    Settings are the flat names of `Settings`, such as temperature=0.7 or max_tokens=64.
+
+    Args:
+        model: a name of the catalogue, `hf:owner/repo/file.gguf`, a GGUF file, or a loaded `Model`.
+        threads: None takes OUTRIDER_THREADS, else the physical cores this process may use.
+        context: the longest sequence in tokens, prompt included; None takes what the model was
+            trained for.
+        cache_budget: bytes for the key-value cache; None takes enough for one full context.
+        max_streams: completions computed at the same time, at most.
+        kernel: instruction set; None takes OUTRIDER_KERNEL, else the best one here.
+        drafter: what rides ahead, by its registered name; None and "none" decode plainly.
+        controller: how many drafted tokens to spend, by its registered name.
+        num_draft_tokens: drafted tokens a step at most; None leaves it to the controller.
+        speculation: False decodes plainly whatever is asked for; None takes OUTRIDER_SPECULATION
+            (on or off), else True.
+        seed: for requests without one; None draws one for each, and their completions record it.
+        accept_terms: accept the terms the model comes under.
+        progress: told how far a download is.
+
+    Raises:
+        UsageError: an argument cannot be honoured.
+        ModelFileError: the file is damaged or not supported.
+        DownloadError: the model is not here and cannot be fetched.
+        CapacityError: the cache budget is too small.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model = models.DEFAULT_MODEL,
+        *,
+        threads: int | None = None,
+        context: int | None = None,
+        cache_budget: int | None = None,
+        max_streams: int = MAX_STREAMS,
+        kernel: str | None = None,
+        drafter: str | None = None,
+        controller: str = "fixed",
+        num_draft_tokens: int | None = None,
+        speculation: bool | None = None,
+        seed: int | None = None,
+        accept_terms: bool = False,
+        progress: Callable[[models.Progress], None] | None = None,
+    ) -> None:
+        if max_streams < 1:
+            raise UsageError(f"max_streams has to be at least 1, not {max_streams}.")
+        if seed is not None and not 0 <= seed <= MAX_SEED:
+            raise UsageError(f"seed has to lie in [0, {MAX_SEED}], not {seed}.")
+        self.speculation, self._why_plain = _switch(speculation)
+        self.drafter, self.controller = drafter or "none", controller
+        self.num_draft_tokens = num_draft_tokens
+        self.seed = seed
+        self._check_speculation(
+            Speculation(
+                enabled=self.speculation,
+                drafter=self.drafter,
+                controller=controller,
+                num_draft_tokens=num_draft_tokens,
+            )
+        )
+        if not isinstance(model, Model):
+            path = models.ensure(model, accept_terms=accept_terms, progress=progress)
+            model = load(
+                path, threads=threads, context=context, cache_bytes=cache_budget, kernel=kernel
+            )
+        self.model = model
+        self.engine, self.tokenizer = model.engine, model.tokenizer
+        # Promise 2: what a pass costs here is known before the first draft is.
+        _ = self.engine.cost
+        defaults = Defaults(
+            drafter=self.drafter, controller=controller, num_draft_tokens=num_draft_tokens
+        )
+        self._runner = Runner(Loop(self.engine, max_streams=max_streams, defaults=defaults))
+        # The thread ends with the model that nobody uses any more, and before the interpreter does.
+        self._end = weakref.finalize(self, self._runner.close)
+
+    @property
+    def context(self) -> int:
+        """The longest sequence in tokens, prompt included."""
+        return self.engine.context
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model takes messages."""
+        return self.model.template is not None
+
+    def stream(self, prompt: Prompt | None = None, **settings: Unpack[Settings]) -> Stream:
+        """Ask, and get the answer as it comes.
+
+        Args:
+            prompt: text to continue as it stands, messages, or a whole request.
+            settings: win over those of a request.
+
+        Returns:
+            An iterator of events, for loops and for `async` loops. Afterwards its `.completion`
+            is the whole answer. Closing or interrupting it cancels the request.
+
+        Raises:
+            UsageError: a setting, or a prompt that is empty, too long or outside the vocabulary.
+            CapacityError: the cache can never hold the request.
+        """
+        request = make_request(prompt, settings)
+        tokens = self._encode(request)
+        self._check_ids(request.sampling.logit_bias)
+        max_tokens = self._fit(request, len(tokens))
+        seed = request.sampling.seed
+        seed = self.seed if seed is None else seed
+        seed = draw_seed() if seed is None else seed
+        speculation, why_plain = self._resolve(request.speculation)
+
+        def make(emit: Callable[[Event], None]) -> Job:
+            return Job(
+                tokens=tokens,
+                max_tokens=max_tokens,
+                sampling=request.sampling,
+                seed=seed,
+                stop_tokens=frozenset() if request.ignore_eos else self.tokenizer.stop_ids,
+                sink=lambda: TextStream(self.tokenizer, request.stop),
+                emit=emit,
+                n=request.n,
+                logprobs=request.logprobs,
+                prompt_logprobs=request.prompt_logprobs,
+                constraint=request.constraint,
+                speculation=speculation,
+            )
+
+        record = {
+            "model": self.model.name,
+            "fingerprint": self.model.fingerprint,
+            "max_tokens": max_tokens,
+            "drafter": speculation.drafter if speculation.enabled else "none",
+            "controller": speculation.controller if speculation.enabled else None,
+            "num_draft_tokens": speculation.num_draft_tokens if speculation.enabled else None,
+            "verification": speculation.verification,
+            "why_plain": why_plain,
+        }
+        return Stream(self._runner.submit(make, request.n), request, tokens, seed, record)
+
+    def generate(self, prompt: Prompt | None = None, **settings: Unpack[Settings]) -> Completion:
+        """The whole answer: `stream`, folded.
+
+        Raises:
+            UsageError: as in `stream`.
+            CapacityError: as in `stream`.
+        """
+        return self.stream(prompt, **settings).finish()
+
+    def generate_many(
+        self, prompts: Iterable[Prompt], **settings: Unpack[Settings]
+    ) -> Iterator[Completion]:
+        """Answers to many prompts, computed together; all are asked at once.
+
+        One seed for all gives each prompt its own, derived from its index and recorded, so that
+        any answer can be had again alone. Requests with a seed of their own keep it.
+
+        Returns:
+            An iterator of completions in the order of the prompts, each as soon as it and those
+            before it are finished. Interrupting or closing it cancels the rest.
+
+        Raises:
+            UsageError: as in `stream`; the prompt's index is named.
+            CapacityError: as in `stream`.
+        """
+        seed = settings.pop("seed", None)
+        seed = self.seed if seed is None else seed
+        seed = draw_seed() if seed is None else seed
+        streams: list[Stream] = []
+        try:
+            for index, prompt in enumerate(prompts):
+                request = make_request(prompt, settings)
+                if request.sampling.seed is None:
+                    own = replace(request.sampling, seed=derive_seed(seed, index))
+                    request = replace(request, sampling=own)
+                try:
+                    streams.append(self.stream(request))
+                except (UsageError, CapacityError) as error:
+                    error.args = (f"Prompt {index}: {error}",)
+                    raise
+        except BaseException:
+            for stream in streams:
+                stream.close()
+            raise
+        return _finish_all(streams)
+
+    def chat(
+        self,
+        conversation: str | Sequence[Message | Mapping[str, str]],
+        **settings: Unpack[Settings],
+    ) -> Completion:
+        """The assistant's next turn; a text is one message of the user's.
+
+        Raises:
+            UsageError: as in `stream`, or the model has no chat template.
+            CapacityError: as in `stream`.
+        """
+        if isinstance(conversation, str):
+            conversation = (Message("user", conversation),)
+        return self.generate(messages(conversation), **settings)
+
+    async def astream(
+        self, prompt: Prompt | None = None, **settings: Unpack[Settings]
+    ) -> AsyncIterator[Event]:
+        """`stream` for an event loop; leaving the loop cancels the request.
+
+        Raises:
+            UsageError: as in `stream`.
+            CapacityError: as in `stream`.
+        """
+        stream = self.stream(prompt, **settings)
+        try:
+            async for event in stream:
+                yield event
+        finally:
+            stream.cancel()
+
+    def close(self) -> None:
+        """End what still runs, and the thread that ran it; later requests are errors."""
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _encode(self, request: Request) -> tuple[int, ...]:
+        """The prompt's token ids."""
+        special = request.parse_special
+        if request.tokens is not None:
+            if not request.tokens:
+                raise UsageError("The prompt has no tokens; give at least one.")
+            self._check_ids(request.tokens)
+            return request.tokens
+        if request.messages is not None:
+            if self.model.template is None:
+                raise UsageError(
+                    f"The model {self.model.name} has no chat template; give it a prompt to "
+                    "continue instead of messages."
+                )
+            return tuple(
+                encode_chat(
+                    self.tokenizer,
+                    self.model.template,
+                    request.messages,
+                    continue_last=request.messages[-1].role == "assistant",
+                    parse_special=special,
+                )
+            )
+        assert request.prompt is not None
+        tokens = self.tokenizer.encode_prompt(request.prompt, parse_special=special)
+        if not tokens and self.tokenizer.bos is not None:
+            return (self.tokenizer.bos,)
+        if not tokens:
+            raise UsageError("The prompt is empty, and this model has no begin-of-text token.")
+        return tuple(tokens)
+
+    def _check_ids(self, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            self.tokenizer.token_name(token)
+
+    def _fit(self, request: Request, length: int) -> int:
+        """How many tokens may be generated; an error where there is no room for those asked for."""
+        if length >= self.context:
+            raise UsageError(
+                f"The prompt has {length} tokens and the context holds {self.context}, with at "
+                "least one to generate; shorten the prompt or raise the context."
+            )
+        wanted = self.context - length if request.max_tokens is None else request.max_tokens
+        if length + wanted > self.context:
+            raise UsageError(
+                f"A prompt of {length} tokens and max_tokens of {wanted} do not fit the context of "
+                f"{self.context}; ask for at most {self.context - length}, or raise the context."
+            )
+        # Not every engine has a budget to speak of.
+        budget = getattr(self.engine, "cache_tokens", None)
+        if budget is not None and length + wanted > budget:
+            raise CapacityError(
+                f"A prompt of {length} tokens and max_tokens of {wanted} do not fit the key-value "
+                f"cache, whose budget holds {budget}; raise the cache budget or ask for fewer.",
+                never=True,
+            )
+        return wanted
+
+    def _resolve(self, wish: Speculation | None) -> tuple[Speculation, str | None]:
+        """What a request gets of what it wishes, and why it is decoded plainly if it is."""
+        wish = wish or Speculation()
+        resolved = replace(
+            wish,
+            drafter=wish.drafter or self.drafter,
+            controller=wish.controller or self.controller,
+            num_draft_tokens=self.num_draft_tokens
+            if wish.num_draft_tokens is None
+            else wish.num_draft_tokens,
+        )
+        if not self.speculation:
+            resolved = replace(resolved, enabled=False)
+        self._check_speculation(resolved)
+        if not self.speculation:
+            return resolved, self._why_plain
+        if not wish.enabled:
+            return resolved, "the request asked for it"
+        if resolved.drafter == "none":
+            return replace(resolved, enabled=False), "no drafter was asked for"
+        return resolved, None
+
+    @staticmethod
+    def _check_speculation(wish: Speculation) -> None:
+        """Raise for parts that do not exist and for settings that could have no effect."""
+        registry.load("verifiers", wish.verification)
+        if wish.drafter is not None:
+            registry.load("drafters", wish.drafter)
+        if wish.controller is not None:
+            registry.load("controllers", wish.controller)
+        if wish.num_draft_tokens and wish.enabled and wish.drafter == "none":
+            known = ", ".join(name for name in registry.names("drafters") if name != "none")
+            raise UsageError(
+                f"num_draft_tokens of {wish.num_draft_tokens} needs a drafter to draft them; "
+                f"known: {known}."
+            )
+
+
+def load(
+    path: Path,
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    cache_bytes: int | None = None,
+    kernel: str | None = None,
+) -> Model:
+    """Open a model file; see `LLM` for the arguments.
+
+    Raises:
+        ModelFileError: the file is damaged or not supported.
+        UsageError: an argument cannot be honoured.
+        CapacityError: the cache budget is too small.
+    """
+    try:
+        file = GgufFile(path)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    # The engine repacks the weights in C++ while the tokenizer is built in Python.
+    with ThreadPoolExecutor(1) as pool:
+        engine = pool.submit(
+            NativeEngine,
+            file,
+            threads=threads,
+            context=context,
+            cache_bytes=cache_bytes,
+            kernel=kernel,
+        )
+        tokenizer = Tokenizer.from_metadata(file.metadata)
+        template = ChatTemplate.from_metadata(file.metadata)
+        native = engine.result()
+    return Model(
+        name=file.name,
+        fingerprint=file.fingerprint(),
+        engine=native,
+        tokenizer=tokenizer,
+        template=template if TEMPLATE in file.metadata else None,
+        facts={"kernel": native.kernel, "threads": native.threads},
+    )
+
+
+def _switch(given: bool | None) -> tuple[bool, str | None]:
+    """Whether to speculate at all, and what switched it off."""
+    if given is not None:
+        return given, None if given else "speculation is switched off"
+    text = os.environ.get(SPECULATION_VARIABLE, "on")
+    if text.lower() not in _SWITCH:
+        raise UsageError(f"{SPECULATION_VARIABLE} has to be on or off, not {text!r}.")
+    on = _SWITCH[text.lower()]
+    return on, None if on else f"{SPECULATION_VARIABLE} switches it off"
+
+
+def _finish_all(streams: list[Stream]) -> Iterator[Completion]:
+    try:
+        for stream in streams:
+            yield stream.finish()
+    finally:
+        for stream in streams:
+            stream.cancel()

@@ -1,0 +1,159 @@
+"""An answer on its way: events as they come, folded into a completion."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from outrider.errors import OutriderError
+from outrider.runner import Handle
+from outrider.types import (
+    Choice,
+    Completion,
+    Event,
+    FinishReason,
+    Request,
+    TokenLogprob,
+    Usage,
+)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One completion, as far as it has come."""
+
+    text: list[str] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    def add(self, event: Event) -> None:
+        self.text.append(event.text)
+        self.tokens += event.tokens
+        self.logprobs += event.logprobs or ()
+        self.finish_reason = event.finish_reason
+        self.error = event.error
+        self.usage = event.usage or self.usage
+
+    def choice(self, *, logprobs: bool) -> Choice:
+        return Choice(
+            text="".join(self.text),
+            tokens=tuple(self.tokens),
+            finish_reason=self.finish_reason or "cancelled",
+            usage=self.usage,
+            logprobs=tuple(self.logprobs) if logprobs else None,
+            error=self.error,
+        )
+
+
+class Stream(Iterator[Event]):
+    """The events of a request, for one listener: a loop, or an `async` loop.
+
+    An exception in the loop that waits for an event, such as the one Ctrl-C raises, cancels the
+    request; so does `close`, and dropping the stream.
+
+    Args:
+        handle: of the submitted request.
+        request: as it was asked.
+        tokens: the prompt's ids.
+        seed: of the noise.
+        record: the request as resolved.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        request: Request,
+        tokens: tuple[int, ...],
+        seed: int,
+        record: Mapping[str, Any],
+    ) -> None:
+        self._handle = handle
+        self._request = request
+        self._tokens = tokens
+        self._seed = seed
+        self._record = record
+        self._parts = [_Part() for _ in range(request.n)]
+        self._prompt_logprobs: tuple[TokenLogprob, ...] | None = None
+        self._events = iter(handle)
+        self.request = request
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        try:
+            return self._fold(next(self._events))
+        except StopIteration:
+            raise
+        except BaseException:
+            self.cancel()
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        try:
+            async for event in self._handle:
+                yield self._fold(event)
+        finally:
+            self.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """Whether every completion has ended."""
+        return all(part.finish_reason is not None for part in self._parts)
+
+    def cancel(self) -> None:
+        """Ask for the end; the events up to it still come. Nothing happens after the end."""
+        if not self.ended:
+            self._handle.cancel()
+
+    def close(self) -> None:
+        """Cancel, and wait for the end."""
+        self.cancel()
+        # A new iterator: one that an exception has left cannot go on.
+        for event in self._handle:
+            self._fold(event)
+
+    def finish(self) -> Completion:
+        """Wait for the end; the whole answer."""
+        for _ in self:
+            pass
+        return self.completion
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer.
+
+        Raises:
+            OutriderError: it is not finished.
+        """
+        if not self.ended:
+            raise OutriderError(
+                "The answer is not finished; read the stream to its end, or close it."
+            )
+        wanted = self._request.logprobs is not None
+        return Completion(
+            choices=tuple(part.choice(logprobs=wanted) for part in self._parts),
+            prompt_tokens=self._tokens,
+            seed=self._seed,
+            prompt_logprobs=self._prompt_logprobs,
+            record=self._record,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.cancel()
+
+    def _fold(self, event: Event) -> Event:
+        self._parts[event.index].add(event)
+        if event.prompt_logprobs is not None:
+            self._prompt_logprobs = event.prompt_logprobs
+        return event

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outrider.cli.output import AnswerWriter, print_json, size, summary
+from outrider.types import Usage
+
+
+def written(capsys: pytest.CaptureFixture[str], pieces: list[str], width: int | None) -> str:
+    capsys.readouterr()
+    writer = AnswerWriter(width)
+    for piece in pieces:
+        writer.write(piece)
+    writer.finish()
+    return capsys.readouterr().out
+
+
+def test_words_are_not_broken_at_the_end_of_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(capsys, ["One two th", "ree fo", "ur"], 9) == "One two \nthree \nfour\n"
+    assert written(capsys, ["123456789 next"], 9) == "123456789\nnext\n"
+    assert written(capsys, ["a\n    return x"], 20) == "a\n    return x\n"
+    assert written(capsys, ["漢字 漢字"], 6) == "漢字 \n漢字\n"
+
+
+def test_a_word_longer_than_the_line_is_left_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert written(capsys, ["x" * 30, " ok"], 9) == "x" * 30 + " ok\n"
+
+
+def test_long_words_are_not_kept_waiting(capsys: pytest.CaptureFixture[str]) -> None:
+    writer = AnswerWriter(80)
+    writer.write("漢" * 25)
+
+    assert capsys.readouterr().out == "漢" * 25
+
+
+def test_without_a_terminal_the_text_goes_out_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not sys.stdout.isatty()
+    assert written(capsys, ["a" * 50 + " ", "b " * 60], None) == "a" * 50 + " " + "b " * 60 + "\n"
+
+
+@given(text=st.text("ab\n 漢", max_size=60), cuts=st.lists(st.integers(0, 60), max_size=5))
+def test_wrapping_changes_nothing_but_blanks_and_line_ends(text: str, cuts: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        out: list[str] = []
+        patch.setattr(sys.stdout, "write", lambda piece: out.append(piece) or len(piece))
+        places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
+        writer = AnswerWriter(7)
+        for start, end in pairwise(places):
+            writer.write(text[start:end])
+        writer.finish()
+
+    assert "".join(out).split() == text.split()
+    assert "".join(out).count("\n\n") <= text.count("\n")
+
+
+def test_json_keeps_lists_of_numbers_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"tokens": [1, -2, 3.5e-07], "names": ["a", "[\n1\n]"], "none": [], "text": "zwölf"}
+
+    print_json(values)
+
+    out = capsys.readouterr().out
+    assert json.loads(out) == values
+    assert '"tokens": [ 1, -2, 3.5e-07 ]' in out
+    assert "zwölf" in out
+
+
+def test_sizes_are_for_people() -> None:
+    assert [size(n) for n in (7, 1500, 98_362_432, 2.5e9)] == ["7 B", "1.5 kB", "98.4 MB", "2.5 GB"]
+
+
+def test_summary_says_what_drafts_were_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    usage = Usage(prompt_tokens=40, completion_tokens=11, decode_ms=100.0, first_token_ms=12.3)
+    assert summary(usage) == "11 tokens, 100.0/s · first after 12 ms · prompt 40"
+
+    usage.cached_tokens, usage.draft_tokens, usage.accepted_tokens = 32, 8, 6
+    assert summary(usage, "stopped") == (
+        "11 tokens, 100.0/s · first after 12 ms · prompt 40 (32 cached)\n"
+        "drafts 75% accepted · stopped"
+    )

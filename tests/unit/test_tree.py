@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from trees import trees
+
+from outrider.tree import EMPTY, ROOT, Tree
+
+FORKED = Tree((5, 6, 7, 8), (ROOT, ROOT, 0, 2), (0.5, 0.4, 0.5, 0.2))
+
+
+def test_a_chain_is_a_tree_without_branches() -> None:
+    chain = Tree.chain([4, 4, 2], [0.5, 0.25, 0.5])
+    assert chain.parents == (ROOT, 0, 1)
+    assert chain.path(2) == (0, 1, 2)
+    assert chain.path_probabilities() == (0.5, 0.125, 0.0625)
+    chain.check(5)
+
+
+def test_children_and_paths() -> None:
+    assert list(FORKED.children(ROOT)) == [0, 1]
+    assert list(FORKED.children(0)) == [2]
+    assert list(FORKED.children(1)) == []
+    assert FORKED.path(3) == (0, 2, 3)
+    assert FORKED.path(ROOT) == ()
+    assert len(EMPTY) == 0
+
+
+def test_picked_nodes_keep_their_places() -> None:
+    picked = FORKED.pick([1])
+    assert (picked.tokens, picked.parents) == ((6,), (ROOT,))
+    picked = FORKED.pick([0, 2])
+    assert (picked.tokens, picked.parents, picked.probabilities) == ((5, 7), (ROOT, 0), (0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("tree", "what"),
+    [
+        (Tree((1,), (), (0.5,)), "length"),
+        (Tree((1,), (0,), (0.5,)), "parent"),
+        (Tree((1,), (-2,), (0.5,)), "parent"),
+        (Tree((9,), (ROOT,), (0.5,)), "vocabulary"),
+        (Tree((1,), (ROOT,), (1.5,)), "probability"),
+        (Tree((1, 1), (ROOT, ROOT), (0.5, 0.5)), "sibling"),
+    ],
+)
+def test_a_broken_tree_is_found_out(tree: Tree, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        tree.check(9)
+
+
+@given(trees())
+def test_random_trees(tree: Tree) -> None:
+    tree.check(8)
+    products = tree.path_probabilities()
+    for node, parent in enumerate(tree.parents):
+        assert tree.path(node) == (*tree.path(parent), node)
+        assert products[node] <= (1.0 if parent == ROOT else products[parent])
+    assert tree.pick(range(len(tree))) == tree
