@@ -14,3 +14,17 @@ def model_path() -> Path:
     from outrider import models
 
     return Path(models.ensure("smollm2-135m-instruct"))
+
+
+@pytest.fixture(scope="session")
+def gemma_path() -> Path:
+    """gemma3-270m: OUTRIDER_TEST_GEMMA, or fetched where its terms of use have been accepted."""
+    if given := os.environ.get("OUTRIDER_TEST_GEMMA"):
+        return Path(given)
+    from outrider import models
+    from outrider.errors import UsageError
+
+    try:
+        return Path(models.ensure("gemma3-270m"))
+    except UsageError as refusal:
+        pytest.skip(str(refusal))

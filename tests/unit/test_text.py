@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures import tokenizer_cases as cases
+from fixtures.boundary_vocabulary import boundary_vocabulary
+from fixtures.tokenizer_answers import (
+    differences,
+    hexadecimals,
+    read_fixture,
+    recorded_strings,
+    strings_digest,
+)
 from gguf_metadata import read_metadata
 from outrider.errors import ModelFileError, UsageError
 from outrider.text import (
@@ -25,7 +30,7 @@ from outrider.text import (
     TokenType,
     encode_chat,
 )
-from outrider.text.pretokenizers import SCHEMES, byte_alphabet
+from outrider.text.pretokenizers import SCHEMES, Scheme, byte_alphabet
 from outrider.types import Message
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<s>", "[INST]")
@@ -84,31 +89,15 @@ def tokenizer(metadata: dict[str, Any]) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def fixture() -> dict[str, Any]:
-    return json.loads(gzip.decompress(cases.FIXTURE.read_bytes()))
+    return read_fixture(cases.BYTE_LEVEL_FIXTURE)
 
 
 @pytest.fixture(scope="session")
 def texts(fixture: dict[str, Any]) -> list[str]:
-    made = cases.strings(cases.COUNT)
-    assert hashlib.sha256("\0".join(made).encode()).hexdigest() == fixture["strings"]
-    return made
+    return recorded_strings(fixture, cases.CONTROL_TOKENS)
 
 
 # Equal to llama.cpp
-
-
-def differences(
-    tokenizer: Tokenizer, texts: Sequence[str], answers: dict[str, Any], *, parse_special: bool
-) -> list[str]:
-    """The texts on which the tokenizer and llama.cpp disagree."""
-    shown = answers["ids"]
-    hashed = [answers["digests"][i : i + 8] for i in range(0, len(answers["digests"]), 8)]
-    assert len(shown) + len(hashed) == len(texts)
-    ids = [tokenizer.encode(text, parse_special=parse_special) for text in texts]
-    same = [a == b for a, b in zip(ids, shown, strict=False)]
-    rest = ids[len(shown) :]
-    same += [cases.digest(a) == b for a, b in zip(rest, hashed, strict=True)]
-    return [text for text, equal in zip(texts, same, strict=True) if not equal]
 
 
 @pytest.mark.parametrize("mode", ["plain", "special"])
@@ -130,9 +119,32 @@ def test_every_scheme_equals_llama_cpp(
     assert differences(other, some, fixture[pre], parse_special=True) == []
 
 
-def test_the_fixture_covers_every_scheme() -> None:
-    covered = {SCHEMES[pre] for pre in (*cases.OTHER_PRES, "smollm")}
-    assert covered == set(SCHEMES.values())
+@pytest.fixture(scope="session")
+def boundaries() -> dict[str, Any]:
+    return read_fixture(cases.BOUNDARIES_FIXTURE)
+
+
+@cache
+def boundary_metadata() -> dict[str, Any]:
+    return boundary_vocabulary(cases.boundary_strings())
+
+
+@cache
+def boundary_digests(scheme: Scheme) -> list[str]:
+    pre = next(name for name, named in SCHEMES.items() if named == scheme)
+    tokenizer = Tokenizer.from_metadata({**boundary_metadata(), "tokenizer.ggml.pre": pre})
+    return [cases.digest(tokenizer.encode(text)) for text in cases.boundary_strings()]
+
+
+@pytest.mark.parametrize("pre", SCHEMES)
+def test_every_scheme_cuts_where_llama_cpp_cuts(boundaries: dict[str, Any], pre: str) -> None:
+    texts = cases.boundary_strings()
+    assert strings_digest(texts) == boundaries["strings"]
+    group, add_bos = boundaries["names"][pre]
+    assert SCHEMES[pre].add_bos == add_bos
+    expected = hexadecimals(boundaries["digests"][group])
+    made = boundary_digests(SCHEMES[pre])
+    assert [t for t, a, b in zip(texts, made, expected, strict=True) if a != b] == []
 
 
 def test_user_defined_tokens_equal_llama_cpp(
@@ -281,7 +293,7 @@ def test_stop_ids_come_from_keys_and_from_names() -> None:
     [
         ({"model": None}, "no tokenizer.ggml.model"),
         ({"model": ["gpt2"]}, "tokenizer.ggml.model has to be a string, not list"),
-        ({"model": "llama"}, "tokenizer.ggml.model is 'llama'.*known: gpt2"),
+        ({"model": "t5"}, "tokenizer.ggml.model is 't5'.*known: gpt2, llama"),
         ({"pre": None}, "no tokenizer.ggml.pre"),
         ({"pre": "new-one"}, "tokenizer.ggml.pre is 'new-one'.*smollm"),
         ({"tokens": None}, "no tokenizer.ggml.tokens"),
@@ -291,8 +303,9 @@ def test_stop_ids_come_from_keys_and_from_names() -> None:
         ({"tokens": ["a", "b", "a"]}, "tokenizer.ggml.tokens holds 'a' 2 times"),
         ({"tokens": ["a", "\udcff"]}, "tokenizer.ggml.tokens holds a string that is not UTF-8"),
         ({"token_type": None}, "no tokenizer.ggml.token_type"),
-        ({"token_type": 1}, "tokenizer.ggml.token_type has to be an array, not 1"),
-        ({"token_type": ["x"] * SMALL.vocab_size}, "tokenizer.ggml.token_type holds 'x'"),
+        ({"token_type": 1}, "tokenizer.ggml.token_type has to be an array of numbers"),
+        ({"token_type": ["x"] * SMALL.vocab_size}, "token_type has to be an array of numbers"),
+        ({"token_type": [1.5] * SMALL.vocab_size}, "tokenizer.ggml.token_type holds 1.5"),
         ({"token_type": [1, 1]}, "tokenizer.ggml.token_type has 2 entries"),
         ({"token_type": [9] * SMALL.vocab_size}, "tokenizer.ggml.token_type holds 9"),
         ({"merges": None}, "no tokenizer.ggml.merges"),
@@ -301,6 +314,7 @@ def test_stop_ids_come_from_keys_and_from_names() -> None:
         ({"merges": ["he"]}, "tokenizer.ggml.merges joins 'he' and ''"),
         ({"eos_token_id": SMALL.vocab_size}, "tokenizer.ggml.eos_token_id is"),
         ({"eos_token_id": "2"}, "tokenizer.ggml.eos_token_id is '2'"),
+        ({"add_bos_token": "yes"}, "tokenizer.ggml.add_bos_token has to be true or false"),
         ({"padding_token_id": -1}, "tokenizer.ggml.padding_token_id is -1"),
         ({"add_bos_token": True, "bos_token_id": None}, "no tokenizer.ggml.bos_token_id"),
     ],

@@ -2,7 +2,8 @@
 
 from outrider.text.chat import ChatTemplate, encode_chat
 from outrider.text.stream import IncrementalText, StopStrings, TextPiece, TextStream
-from outrider.text.tokenizer import Tokenizer, TokenType
+from outrider.text.tokenizer import Tokenizer
+from outrider.text.vocabulary import TokenType
 
 __all__ = [
     "ChatTemplate",

@@ -14,7 +14,8 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from outrider.errors import ModelFileError, UsageError
-from outrider.text.tokenizer import BOS_ID, EOS_ID, TOKENS, Tokenizer, special_ids
+from outrider.text.tokenizer import Tokenizer
+from outrider.text.vocabulary import BOS_ID, EOS_ID, TOKENS, special_ids
 from outrider.types import Message
 
 TEMPLATE = "tokenizer.chat_template"

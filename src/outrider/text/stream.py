@@ -19,9 +19,16 @@ class IncrementalText:
     errors="replace".
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, continues: bool = True) -> None:
+        """Start a text.
+
+        Args:
+            tokenizer: whose tokens come.
+            continues: as in `Tokenizer.decode`; what a model writes goes on from its prompt.
+        """
         self._token_bytes = tokenizer.token_bytes
         self._decoder = _Utf8Decoder(errors="replace")
+        self._drops_space = tokenizer.space_prefix and not continues
 
     def push(self, tokens: Iterable[int]) -> str:
         """The characters that these tokens complete.
@@ -29,7 +36,11 @@ class IncrementalText:
         Raises:
             UsageError: an id outside the vocabulary.
         """
-        return self._decoder.decode(b"".join(map(self._token_bytes, tokens)))
+        pieces = list(map(self._token_bytes, tokens))
+        if self._drops_space and pieces:
+            pieces[0] = pieces[0].removeprefix(b" ")
+            self._drops_space = False
+        return self._decoder.decode(b"".join(pieces))
 
     def finish(self) -> str:
         """What an unfinished character leaves: U+FFFD, or nothing."""
