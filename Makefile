@@ -10,7 +10,13 @@ BIN := .venv/bin
 REFERENCE := .venv-reference
 CPP := $(wildcard cpp/*)
 
-.PHONY: demo test test-reference check format bench clean
+FUZZ_SECONDS ?= 60
+CLANG ?= $(firstword $(foreach name,clang++ $(foreach n,21 20 19 18 17 16 15 14,clang++-$(n)), \
+	$(shell command -v $(name))))
+FUZZERS := file pass
+SANITIZED := tests/unit/engines tests/unit/models/test_gguf.py tests/contract
+
+.PHONY: demo test test-reference check format bench fuzz sanitize sanitize-address sanitize-thread clean
 
 demo: .venv/package.done  ## build, install, fetch the default model, answer a question
 	$(BIN)/outrider pull $(MODEL)
@@ -39,6 +45,33 @@ format: .venv/dev.done  ## rewrite the sources as `check` wants them
 bench: .venv/package.done  ## plain decoding beside llama.cpp's; leaves a record
 	$(BIN)/outrider pull $(MODEL)
 	$(BIN)/python benchmarks/versus_llamacpp.py $(BENCH_ARGS)
+
+# Inputs that reach new code are kept under build/fuzz; the seeds are small models and calls.
+fuzz: .venv/package.done  ## feed the model reader and the engine's calls with made-up input, FUZZ_SECONDS each
+	@test -n "$(CLANG)" || { echo "make fuzz needs clang 14 or newer with its runtime library" \
+	"(Debian, Ubuntu: apt install clang libclang-rt-dev), or CLANG=... naming it."; exit 1; }
+	$(BIN)/cmake -G Ninja -S . -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	-DCMAKE_CXX_COMPILER="$(CLANG)" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
+	-DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" \
+	-DOUTRIDER_FUZZ=ON -DOUTRIDER_SANITIZE=address,undefined
+	$(BIN)/cmake --build build/fuzz --target $(FUZZERS:%=fuzz_%)
+	set -e; for target in $(FUZZERS); do mkdir -p build/fuzz/corpus/$$target; \
+	FUZZ_MODEL=fuzz/corpus/file/mixed UBSAN_OPTIONS=print_stacktrace=1 build/fuzz/fuzz_$$target \
+	-max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 \
+	-artifact_prefix=build/fuzz/$$target- build/fuzz/corpus/$$target fuzz/corpus/$$target; done
+
+sanitize: sanitize-address sanitize-thread  ## the engine's tests under the sanitizers of the compiler
+
+# The interpreter is not built with the sanitizer, so its library has to be loaded first; what the
+# interpreter leaves behind at its end is not the engine's.
+sanitize-address: .venv-address/package.done
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so):$$($(CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	.venv-address/bin/python -m pytest $(SANITIZED) $(PYTEST_ARGS)
+
+sanitize-thread: .venv-thread/package.done
+	LD_PRELOAD="$$($(CXX) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1 \
+	.venv-thread/bin/python -m pytest $(SANITIZED) $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv .venv-* build dist
@@ -72,4 +105,18 @@ $(REFERENCE)/done: .venv/test.done
 	$(BIN)/python -c "import sysconfig; \
 	print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
 	> "$$($(REFERENCE)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/outrider.pth"
+	touch $@
+
+# Environments whose extension module is built with a sanitizer.
+.venv-address/package.done: FLAGS := address,undefined
+.venv-thread/package.done: FLAGS := thread
+.venv-address/created.done .venv-thread/created.done: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(@D)/bin/python -m pip install --quiet --group build --group test
+	touch $@
+
+.venv-%/package.done: .venv-%/created.done CMakeLists.txt $(CPP)
+	$(@D)/bin/python -m pip install --quiet --no-build-isolation --editable . \
+	-Cbuild-dir=build/$* -Ccmake.define.OUTRIDER_SANITIZE=$(FLAGS)
 	touch $@

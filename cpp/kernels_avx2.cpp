@@ -242,7 +242,7 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
   }
 }
 
-}  // namespace
+}  // namespace avx2 or avxvnni
 
 #ifdef __AVXVNNI__
 const Kernels* avxvnni_kernels() {

@@ -210,3 +210,12 @@ def test_file_that_is_cut_after_it_was_written(tmp_path: Path) -> None:
     write(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     refused(path, "truncated")
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -np.inf, 1e30])
+def test_real_weight_that_8_bits_cannot_hold(weight: float, tmp_path: Path) -> None:
+    name = "blk.1.ffn_down.weight"
+    values = random_tensors(SHAPE)[name].copy()
+    values[5, 40] = weight
+    write(tmp_path / "m.gguf", SHAPE, tensors={name: (values, Type.F32)})
+    refused(tmp_path / "m.gguf", f"'{name}' holds a weight that is not a finite number")
