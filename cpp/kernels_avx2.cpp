@@ -27,7 +27,9 @@ constexpr int kAhead = 2048;
 
 #ifdef __AVXVNNI__
 constexpr bool kVnni = true;
-inline __m256i dpbusd(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_avx_epi32(sum, a, b); }
+inline __m256i dpbusd(__m256i sum, __m256i a, __m256i b) {
+  return _mm256_dpbusd_avx_epi32(sum, a, b);
+}
 #else
 constexpr bool kVnni = false;
 inline __m256i dpbusd(__m256i sum, __m256i, __m256i) { return sum; }
@@ -47,7 +49,9 @@ inline __m256i broadcast4(const int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-inline __m256i load_bytes(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+inline __m256i load_bytes(const uint8_t* p) {
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+}
 inline __m256 halves_to_floats(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -121,7 +125,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   constexpr int offset = offset_of(L), code_bytes = is_wide(L) ? 1024 : 512;
   __m256 total[R][2][2];  // [row][half][vector]
   for (int r = 0; r < R; ++r) {
-    for (int half = 0; half < 2; ++half) total[r][half][0] = total[r][half][1] = _mm256_setzero_ps();
+    for (int half = 0; half < 2; ++half)
+      total[r][half][0] = total[r][half][1] = _mm256_setzero_ps();
   }
 
   for (int g = 0; g < groups; ++g, ++x, codes += kGroup, record += record_bytes(L)) {
@@ -129,10 +134,13 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       _mm_prefetch(reinterpret_cast<const char*>(record + line + kAhead), _MM_HINT_T0);
     }
     const auto* halves = reinterpret_cast<const uint16_t*>(record + code_bytes);
+    // Unrolled further, these two loops would need more registers than there are.
+#pragma GCC unroll 1
     for (int half = 0; half < 2; ++half) {
       __m256i dot[R][2], sums[2];
       sums[0] = sums[1] = _mm256_setzero_si256();
       for (int r = 0; r < R; ++r) dot[r][0] = dot[r][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
       for (int j = 0; j < kGroup / 4; ++j) {
         __m256i stored[2];
         load_codes<L>(record, j, half, stored);
@@ -147,7 +155,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       }
       for (int v = 0; v < 2; ++v) {
         const __m256 scale = halves_to_floats(halves + kLanes * v + 8 * half);
-        const __m256i all_codes = _mm256_add_epi32(code_sum<L>(sums[v]), _mm256_set1_epi32(offset * kGroup));
+        const __m256i all_codes =
+            _mm256_add_epi32(code_sum<L>(sums[v]), _mm256_set1_epi32(offset * kGroup));
         const __m256 sum = _mm256_cvtepi32_ps(all_codes);
         for (int r = 0; r < R; ++r) {
           const ActivationGroup& group = x[int64_t{r} * groups];
@@ -158,10 +167,12 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
           }
           __m256i products = product_sum<L>(dot[r][v]);
           if constexpr (offset + middle_of(L) != 0) {
-            products = _mm256_add_epi32(products, _mm256_set1_epi32((offset + middle_of(L)) * group.code_sum));
+            products = _mm256_add_epi32(
+                products, _mm256_set1_epi32((offset + middle_of(L)) * group.code_sum));
           }
-          const __m256 value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(group.scale),
-                                               _mm256_mul_ps(sum, _mm256_set1_ps(group.middle)));
+          const __m256 value =
+              _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(group.scale),
+                              _mm256_mul_ps(sum, _mm256_set1_ps(group.middle)));
           t = _mm256_fmadd_ps(value, scale, t);
         }
       }

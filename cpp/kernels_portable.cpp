@@ -1,4 +1,5 @@
-// Kernels in plain C++ for every machine, written so that a compiler can use what vectors there are.
+// Kernels in plain C++ for every machine, written so that a compiler can use what vectors there
+// are.
 #include <array>
 #include <bit>
 #include <cmath>
@@ -18,8 +19,8 @@ namespace portable {
 //
 #include "kernels.inl"
 
-constexpr int kSteps = kGroup / 4;    // four inputs each
-constexpr int kWords = 4 * kLanes;    // products of a step and a vector
+constexpr int kSteps = kGroup / 4;  // four inputs each
+constexpr int kWords = 4 * kLanes;  // products of a step and a vector
 
 // A group of a block's weights as the loops below take them: [step][vector][4·lane + i].
 struct Codes {
@@ -31,13 +32,16 @@ void unpack(const uint8_t* record, Codes& codes) {
   for (int j = 0; j < kSteps; ++j) {
     if constexpr (L == Layout::I8) {
       for (int k = 0; k < 2 * kWords; ++k) {
-        codes.word[j][k / kWords][k % kWords] = static_cast<int16_t>(record[2 * kWords * j + k] - 128);
+        codes.word[j][k / kWords][k % kWords] =
+            static_cast<int16_t>(record[2 * kWords * j + k] - 128);
       }
     } else {
       constexpr int offset = L == Layout::U4 ? 8 : 0;
       const uint8_t* both = record + kWords * j;
-      for (int k = 0; k < kWords; ++k) codes.word[j][0][k] = static_cast<int16_t>((both[k] & 15) - offset);
-      for (int k = 0; k < kWords; ++k) codes.word[j][1][k] = static_cast<int16_t>((both[k] >> 4) - offset);
+      for (int k = 0; k < kWords; ++k)
+        codes.word[j][0][k] = static_cast<int16_t>((both[k] & 15) - offset);
+      for (int k = 0; k < kWords; ++k)
+        codes.word[j][1][k] = static_cast<int16_t>((both[k] >> 4) - offset);
     }
   }
 }
@@ -50,14 +54,15 @@ using Sum = std::conditional_t<L == Layout::I8, int32_t, int16_t>;
 template <typename T>
 void fold(const T* sums, float* out) {
   for (int lane = 0; lane < kLanes; ++lane) {
-    const int32_t sum = int32_t{sums[4 * lane]} + sums[4 * lane + 1] + sums[4 * lane + 2] + sums[4 * lane + 3];
+    const int32_t sum =
+        int32_t{sums[4 * lane]} + sums[4 * lane + 1] + sums[4 * lane + 2] + sums[4 * lane + 3];
     out[lane] = static_cast<float>(sum);
   }
 }
 
 template <Layout L>
-void group_matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows, float* out,
-                  int64_t stride) {
+void group_matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows,
+                  float* out, int64_t stride) {
   constexpr int code_bytes = L == Layout::I8 ? 1024 : 512;
   const int groups = matrix.groups();
   for (int r = row; r < row + rows; ++r) std::memset(out + r * stride, 0, kBlock * sizeof(float));
@@ -72,7 +77,8 @@ void group_matmul(const Matrix& matrix, int block, const Activations& in, int ro
       if constexpr (L == Layout::U4M) minimum[v] = from_half(halves + kBlock + kLanes * v);
       int16_t sums[kWords] = {};
       for (int j = 0; j < kSteps; ++j) {
-        for (int k = 0; k < kWords; ++k) sums[k] = static_cast<int16_t>(sums[k] + codes.word[j][v][k]);
+        for (int k = 0; k < kWords; ++k)
+          sums[k] = static_cast<int16_t>(sums[k] + codes.word[j][v][k]);
       }
       fold(sums, code_sum[v].lane);
     }
@@ -117,7 +123,8 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
     case Layout::I8:
       return group_matmul<Layout::I8>(matrix, block, in, row, rows, out, stride);
     case Layout::F32:
-      for (int r = row; r < row + rows; ++r) rows_of_float_block<1>(matrix, block, in, r, out, stride);
+      for (int r = row; r < row + rows; ++r)
+        rows_of_float_block<1>(matrix, block, in, r, out, stride);
   }
 }
 
