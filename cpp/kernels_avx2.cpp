@@ -144,10 +144,13 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
     }
     const uint8_t* own = record + code_bytes(L);
     const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
+    // Unrolled further, these two loops would need more registers than there are.
+#pragma GCC unroll 1
     for (int half = 0; half < 2; ++half) {
       __m256i dot[R][2], sums[2];
       sums[0] = sums[1] = _mm256_setzero_si256();
       for (int r = 0; r < R; ++r) dot[r][0] = dot[r][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
       for (int j = 0; j < kGroup / 4; ++j) {
         __m256i stored[2];
         load_codes<L>(record, j, half, stored);

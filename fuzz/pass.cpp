@@ -32,7 +32,8 @@ std::vector<int32_t> numbers(FuzzedDataProvider& in, int32_t low, int32_t high, 
 
 class Caller {
  public:
-  Caller(Engine& engine, FuzzedDataProvider& in) : engine_(engine), in_(in), vocab_(engine.model().hyper.vocab) {}
+  Caller(Engine& engine, FuzzedDataProvider& in)
+      : engine_(engine), in_(in), vocab_(engine.model().hyper.vocab) {}
   ~Caller() {
     for (const int64_t id : ids_) engine_.close(id);
     engine_.cache().clear();
@@ -77,7 +78,8 @@ class Caller {
     const size_t n = in_.ConsumeIntegralInRange<size_t>(0, kMaxRows + 1);
     std::vector<int32_t> sequences(n), tokens(n), parents(n);
     const auto commit = std::make_unique<bool[]>(n), want = std::make_unique<bool[]>(n);
-    // The rows of one sequence follow one another, each the child of the last, unless told otherwise.
+    // The rows of one sequence follow one another, each the child of the last, unless told
+    // otherwise.
     int32_t at = -1;
     for (size_t i = 0; i < n; ++i) {
       const auto bits = in_.ConsumeIntegral<uint8_t>();
@@ -85,7 +87,8 @@ class Caller {
         at = sequence();
         parents[i] = -1;
       } else {
-        parents[i] = (bits >> 3 & 3) == 0 ? number(in_, -1, static_cast<int32_t>(i)) : static_cast<int32_t>(i) - 1;
+        parents[i] = (bits >> 3 & 3) == 0 ? number(in_, -1, static_cast<int32_t>(i))
+                                          : static_cast<int32_t>(i) - 1;
       }
       sequences[i] = at;
       tokens[i] = number(in_, 0, vocab_ - 1);
