@@ -26,9 +26,9 @@ from outrider.types import Request, Speculation
 class ForgetfulEngine(NativeEngine):
     """Takes nothing from the prefix cache, so that every prompt is computed whole."""
 
-    def open(self, tokens: Sequence[int], capacity: int, *, share: bool = False) -> CachedSequence:
-        """A sequence that shares nothing; see `TargetModel.open`."""
-        return super().open(tokens, capacity, share=share)
+    def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:
+        """A sequence that shares nothing, whatever is asked; see `TargetModel.open`."""
+        return super().open(tokens, capacity, share=False)
 
 
 def generate(llm: LLM, tokens: Sequence[int], max_tokens: int) -> dict[str, Any]:
@@ -47,6 +47,8 @@ def generate(llm: LLM, tokens: Sequence[int], max_tokens: int) -> dict[str, Any]
         chosen += event.tokens
         if event.error:
             raise SystemExit(event.error)
+        if event.usage and event.usage.cached_tokens:
+            raise SystemExit("A prompt came from the prefix cache: its prefill would flatter.")
     return {"tokens": chosen, "prefill": first - start, "decode": time.perf_counter() - first}
 
 
