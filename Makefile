@@ -24,7 +24,7 @@ demo: .venv/package.done  ## build, install, fetch the default model, answer a q
 
 test: .venv/test.done  ## everything but the comparisons with transformers
 	$(BIN)/outrider pull $(MODEL)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 test-reference: $(REFERENCE)/done  ## compare with transformers, in an environment with PyTorch
 	$(BIN)/outrider pull $(MODEL)

@@ -38,6 +38,9 @@ def run_json(*arguments: str, stdin: str | None = None) -> dict[str, Any]:
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -328,6 +331,7 @@ def test_pull_that_may_not_use_the_network_says_so(
 ) -> None:
     monkeypatch.setenv("OUTRIDER_CACHE", str(tmp_path))
     monkeypatch.setenv("OUTRIDER_OFFLINE", "1")
+    monkeypatch.delenv("OUTRIDER_ACCEPT_TERMS", raising=False)
 
     assert run("pull", "smollm2-135m-instruct").exit_code == 4
     assert run("pull", "gemma3-270m").exit_code == 2
