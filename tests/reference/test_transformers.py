@@ -173,6 +173,7 @@ def test_engine_agrees_with_transformers(
     with capsys.disabled():
         print(f"\n{name}: {found}")
     if records := os.environ.get("OUTRIDER_RECORDS"):
+        Path(records).mkdir(parents=True, exist_ok=True)
         write_record(Path(records) / f"versus_transformers_{name}.json", engine, found)
 
     assert found.tokens >= 3000
