@@ -6,11 +6,13 @@ parent is another node with a lower index, or ROOT.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from outrider.types import Verdict
 
 ROOT = -1
 
@@ -88,3 +90,21 @@ class Tree:
 
 
 EMPTY = Tree()
+
+
+def follow(tree: Tree, choose: Callable[[int, Sequence[int]], int]) -> Verdict:
+    """Go down the tree as long as a child carries the token chosen at its parent.
+
+    Args:
+        tree: the draft.
+        choose: the target's choice after a node, given the tokens on the path to it.
+    """
+    node, accepted, path = ROOT, list[int](), list[int]()
+    while True:
+        token = choose(node, path)
+        child = next((c for c in tree.children(node) if tree.tokens[c] == token), None)
+        if child is None:
+            return Verdict(tuple(accepted), token)
+        accepted.append(child)
+        path.append(token)
+        node = child

@@ -15,29 +15,11 @@ from numpy.typing import NDArray
 
 from outrider.engines.base import Pass
 from outrider.sampling import Sampler
-from outrider.tree import ROOT, Tree
+from outrider.tree import Tree, follow
 from outrider.types import Verdict
 
 Mask = Callable[[int], NDArray[np.uint32]]
 """The packed bits of the tokens that a constraint allows after a node (ROOT included)."""
-
-
-def follow(tree: Tree, choose: Callable[[int, Sequence[int]], int]) -> Verdict:
-    """Go down the tree as long as a child carries the token chosen at its parent.
-
-    Args:
-        tree: the draft.
-        choose: the target's choice after a node, given the tokens on the path to it.
-    """
-    node, accepted, path = ROOT, list[int](), list[int]()
-    while True:
-        token = choose(node, path)
-        child = next((c for c in tree.children(node) if tree.tokens[c] == token), None)
-        if child is None:
-            return Verdict(tuple(accepted), token)
-        accepted.append(child)
-        path.append(token)
-        node = child
 
 
 def coupled_walk(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outrider.sampling import Sampler
-from outrider.tree import ROOT, Tree
+from outrider.tree import Tree, follow
 from outrider.types import Verdict
 
 HISTORY = -1
@@ -137,16 +137,12 @@ class Pass(ABC):
         Returns:
             The accepted nodes and the token chosen after the last of them.
         """
-        node, accepted, path = ROOT, list[int](), list[int]()
-        while True:
-            row = root + 1 + node
-            (token,) = self.choose([row], [sampler], [position + len(path)], [path])
-            child = next((c for c in tree.children(node) if tree.tokens[c] == token), None)
-            if child is None:
-                return Verdict(tuple(accepted), token)
-            accepted.append(child)
-            path.append(token)
-            node = child
+
+        def choose(node: int, path: Sequence[int]) -> int:
+            (token,) = self.choose([root + 1 + node], [sampler], [position + len(path)], [path])
+            return token
+
+        return follow(tree, choose)
 
     def logprobs(self, rows: Sequence[int], ids: Sequence[int]) -> NDArray[np.float64]:
         """Log-probability under the raw model of one token a row, float64[len(rows)]."""
