@@ -246,8 +246,7 @@ class Loop:
                 controller.limit(batch, budget)
                 proposed = drafter.draft(batch)
                 chosen = controller.choose(batch, proposed, budget)
-                for tree in chosen:
-                    tree.check(self.engine.vocab_size)
+                self._check(chosen, budget)
                 trees.update(
                     (run.entry.id, self._prune(run, tree))
                     for run, tree in zip(runs, chosen, strict=True)
@@ -257,6 +256,13 @@ class Loop:
                     self._give_up(run, drafter, error)
             budget -= sum(len(trees.get(run.entry.id, EMPTY)) for run in runs)
         return trees
+
+    def _check(self, trees: Sequence[Tree], budget: int) -> None:
+        """Raise ValueError for drafts that the pass could not take."""
+        for tree in trees:
+            tree.check(self.engine.vocab_size)
+        if sum(map(len, trees)) > budget:
+            raise ValueError(f"more than the {budget} rows there are")
 
     def _group(self, run: Run) -> tuple[int, int]:
         drafter, controller, _ = self._parts(run.job)
@@ -302,7 +308,7 @@ class Loop:
         for run in decoding:
             tree = trees.get(run.entry.id, EMPTY)
             root = len(columns.token)
-            self._append(columns, run, [run.entry.tokens[-1]], commit=True, logits=[True])
+            self._append(columns, run, [run.entry.tokens[-1]], [True])
             for token, parent in zip(tree.tokens, tree.parents, strict=True):
                 columns.sequence.append(run.sequence.id)
                 columns.token.append(token)
@@ -319,29 +325,24 @@ class Loop:
             first = len(columns.token)
             every = run.job.prompt_logprobs is not None
             logits = [every] * (len(prompt) - 1) + [every or not run.prefilling]
-            self._append(columns, run, prompt, commit=True, logits=logits)
+            self._append(columns, run, prompt, logits)
             root_row = None if run.prefilling else first + len(prompt) - 1
             plan.append(Planned(run, first, len(prompt), EMPTY, root_row, prefill=True))
             room -= len(prompt)
         return columns.arrays(), plan
 
+    @staticmethod
     def _append(
-        self,
-        columns: _Columns,
-        run: Run,
-        tokens: Sequence[int],
-        *,
-        commit: bool,
-        logits: Iterable[bool],
+        columns: _Columns, run: Run, tokens: Sequence[int], want_logits: Iterable[bool]
     ) -> None:
-        """A chain of rows that follows the run's history."""
+        """A chain of committed rows that follows the run's history."""
         first = len(columns.token)
         columns.sequence.extend([run.sequence.id] * len(tokens))
         columns.token.extend(tokens)
         columns.parent.append(HISTORY)
         columns.parent.extend(range(first, first + len(tokens) - 1))
-        columns.commit.extend([commit] * len(tokens))
-        columns.want_logits.extend(logits)
+        columns.commit.extend([True] * len(tokens))
+        columns.want_logits.extend(want_logits)
 
     # ---- 4 verify -------------------------------------------------------------------------------
 

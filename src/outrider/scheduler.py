@@ -113,7 +113,6 @@ class Run:
     computed: int
     usage: Usage
     submitted: float
-    admitted: float
     promised: list[CachedSequence] = field(default_factory=list)
     constraint: Constraint | None = None
     state: object | None = None
@@ -266,7 +265,6 @@ class Scheduler:
         sequence: CachedSequence,
         submitted: float,
     ) -> Run:
-        now = time.perf_counter()
         self._next_id += 1
         return Run(
             job=job,
@@ -275,9 +273,10 @@ class Scheduler:
             sequence=sequence,
             sink=job.sink(),
             computed=0,
-            usage=Usage(prompt_tokens=len(job.tokens), queue_ms=(now - submitted) * 1000),
+            usage=Usage(
+                prompt_tokens=len(job.tokens), queue_ms=(time.perf_counter() - submitted) * 1000
+            ),
             submitted=submitted,
-            admitted=now,
             drafts=job.speculation.enabled,
         )
 

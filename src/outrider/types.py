@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outrider.errors import UsageError, unknown_name
+from outrider.errors import UsageError
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 MAX_SEED = 2**64 - 1
-
-T = TypeVar("T")
 
 
 def _finite(name: str, value: float) -> None:
@@ -39,19 +37,6 @@ def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
         raise UsageError(f"{name} has to be a whole number of at least {low}, not {value!r}.")
     if high is not None and value > high:
         raise UsageError(f"{name} has to be at most {high}, not {value!r}.")
-
-
-def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
-    """Make a dataclass of this module from keys and values; an unknown key is an error.
-
-    Raises:
-        UsageError: a key is not a field of `cls`; the nearest field is named.
-    """
-    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise unknown_name(f"{cls.__name__} key", key, known)
-    return cls(**values)
 
 
 class Constraint(Protocol):

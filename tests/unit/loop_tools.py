@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from outrider import registry
+from outrider.control.fixed import FixedController
 from outrider.decode import Loop
 from outrider.drafters.base import DraftEntry, Drafter
 from outrider.engines.toy import ToyEngine
@@ -170,7 +171,22 @@ class ForeignDrafter(Drafter):
         return [Tree.chain([self.target.vocab_size], [0.5]) for _ in batch]
 
 
+class GreedyDrafter(Drafter):
+    """Takes no notice of its limits."""
+
+    def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
+        return [Tree.chain([1] * 500, [0.5] * 500) for _ in batch]
+
+
+class WastefulController(FixedController):
+    """Spends whatever is proposed."""
+
+    def choose(self, batch, trees, budget):
+        return list(trees)
+
+
 DRAFTERS = {
+    "greedy": GreedyDrafter,
     "random": RandomDrafter,
     "oracle": OracleDrafter,
     "branching": BranchingOracle,
@@ -180,9 +196,8 @@ DRAFTERS = {
 
 
 def load(group: registry.Group, name: str):
-    return (
-        DRAFTERS[name] if group == "drafters" and name in DRAFTERS else registry.load(group, name)
-    )
+    own = {"drafters": DRAFTERS, "controllers": {"wasteful": WastefulController}}.get(group, {})
+    return own[name] if name in own else registry.load(group, name)
 
 
 def loop_on(engine: ToyEngine | None = None, **settings) -> Loop:

@@ -267,6 +267,13 @@ def test_a_drafter_that_fails_costs_the_speed_up_alone(drafter):
     assert "Drafter failed" in asked.answer.usage.note
 
 
+def test_a_draft_beyond_the_pass_costs_the_speed_up_alone():
+    asked = Asked(PROMPT, speculation=Speculation(drafter="greedy", controller="wasteful"))
+    run(loop_on(), asked)
+    assert asked.answer.tokens == plain(PROMPT).tokens
+    assert "rows" in asked.answer.usage.note
+
+
 def test_steps_without_a_draft_are_told_apart(truth):
     truth[PROMPT] = plain(PROMPT).tokens
     asked = Asked(PROMPT, speculation=Speculation(drafter="oracle", num_draft_tokens=0))
