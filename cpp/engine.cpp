@@ -22,7 +22,7 @@ std::string row_text(int64_t row) { return "Row " + std::to_string(row); }
 }  // namespace
 
 Engine::Engine(const Gguf& file, const EngineOptions& options)
-    : model_(file, options.as_float, options.threads),
+    : model_(file, options.as_float, options.threads, options.progress),
       kernels_(choose_kernels(options.kernel)),
       context_(options.context ? options.context : model_.hyper.context),
       max_rows_(options.max_rows),

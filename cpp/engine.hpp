@@ -30,6 +30,7 @@ struct EngineOptions {
   int64_t context = 0;  // 0: the model's own
   size_t cache_bytes = 0;
   int max_rows = 512;
+  Progress progress;  // of the loading
 };
 
 // Logits and hidden states of the last pass.

@@ -59,8 +59,8 @@ constexpr int head_bytes(Layout layout) { return layout == Layout::U4K ? 128 : 0
 class Matrix {
  public:
   Matrix() = default;
-  // Repack a tensor of the file. With `as_float`, its exact values as 32-bit floats.
-  // Throws ModelFileError for a type that is not supported.
+  // Room for a tensor of the file, which `repack` fills. With `as_float`, for its exact values as
+  // 32-bit floats. Throws ModelFileError for a type that is not supported.
   Matrix(const Tensor& tensor, bool as_float);
 
   Layout layout{};
@@ -77,6 +77,7 @@ class Matrix {
   }
   // Where a block begins, the head that a group is under, and the group's record.
   const uint8_t* block(int block) const { return data_.data() + block * block_bytes(); }
+  uint8_t* block(int block) { return data_.data() + block * block_bytes(); }
   const uint8_t* head(int block, int group) const {
     const size_t under = size_t{kHeadGroups} * record_bytes(layout) + head_bytes(layout);
     return this->block(block) + group / kHeadGroups * under;

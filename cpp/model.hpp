@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gguf.hpp"
+#include "loader.hpp"
 #include "matrix.hpp"
 
 namespace outrider {
@@ -64,7 +65,7 @@ struct Layer {
 
 struct Model {
   // Throws ModelFileError for what is missing, inconsistent or not supported.
-  Model(const Gguf& file, bool as_float, int threads);
+  Model(const Gguf& file, bool as_float, int threads, const Progress& progress = {});
 
   // Row `token` of the embedding, as the first layer takes it.
   void embed(int token, float* out) const;

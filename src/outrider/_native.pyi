@@ -1,6 +1,6 @@
 """What Python sees of the C++ core."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -107,6 +107,7 @@ class Engine:
         context: int,
         cache_bytes: int,
         max_rows: int,
+        progress: Callable[[int, int], object] | None = None,
     ) -> None: ...
     def open(self, tokens: Sequence[int], capacity: int, share: bool) -> CachedSequence: ...
     def fork(self, id: int, capacity: int) -> CachedSequence: ...

@@ -72,7 +72,8 @@ class LLM:
             (on or off), else True.
         seed: for requests without one; None draws one for each, and their completions record it.
         accept_terms: accept the terms the model comes under.
-        progress: told how far a download is.
+        progress: told how far the model's download is, and then its loading, by the calling
+            thread. What it raises ends either.
 
     Raises:
         UsageError: an argument cannot be honoured.
@@ -117,7 +118,12 @@ class LLM:
         if not isinstance(model, Model):
             path = models.ensure(model, accept_terms=accept_terms, progress=progress)
             model = load(
-                path, threads=threads, context=context, cache_bytes=cache_budget, kernel=kernel
+                path,
+                threads=threads,
+                context=context,
+                cache_bytes=cache_budget,
+                kernel=kernel,
+                progress=progress,
             )
         self.model = model
         self.engine, self.tokenizer = model.engine, model.tokenizer
@@ -382,6 +388,7 @@ def load(
     context: int | None = None,
     cache_bytes: int | None = None,
     kernel: str | None = None,
+    progress: Callable[[models.Progress], None] | None = None,
 ) -> Model:
     """Open a model file; see `LLM` for the arguments.
 
@@ -394,25 +401,25 @@ def load(
         file = GgufFile(path)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
-    # The engine repacks the weights in C++ while the tokenizer is built in Python.
+    # The tokenizer is built in Python while the engine repacks the weights in C++, and that in this
+    # thread: it is the one that an interrupt reaches.
     with ThreadPoolExecutor(1) as pool:
-        engine = pool.submit(
-            NativeEngine,
+        tokenizer = pool.submit(Tokenizer.from_metadata, file.metadata)
+        template = pool.submit(ChatTemplate.from_metadata, file.metadata)
+        native = NativeEngine(
             file,
             threads=threads,
             context=context,
             cache_bytes=cache_bytes,
             kernel=kernel,
+            progress=progress,
         )
-        tokenizer = Tokenizer.from_metadata(file.metadata)
-        template = ChatTemplate.from_metadata(file.metadata)
-        native = engine.result()
     return Model(
         name=file.name,
         fingerprint=file.fingerprint(),
         engine=native,
-        tokenizer=tokenizer,
-        template=template if TEMPLATE in file.metadata else None,
+        tokenizer=tokenizer.result(),
+        template=template.result() if TEMPLATE in file.metadata else None,
         facts={"kernel": native.kernel, "threads": native.threads},
     )
 
