@@ -95,6 +95,9 @@ def coupled_bound(p: ArrayLike, q: ArrayLike) -> float:
 def independent_acceptance(p: ArrayLike, q: ArrayLike) -> float:
     """Σ p·q: the draft is a sample, and so is the target's token, each with noise of its own.
 
+    Never more than `coupled_acceptance`: with the same noise, what makes one choose a token makes
+    the other likelier to.
+
     Raises:
         UsageError: as `total_variation`.
     """

@@ -77,14 +77,16 @@ def best_tree(
     Raises:
         UsageError: a value out of range.
     """
-    acceptance = [float(a) for a in acceptance]
     depth = nodes if depth is None else min(depth, nodes)
     if nodes < 0 or depth < 0:
         raise UsageError("A tree's nodes and depth have to be at least 0.")
     if not 0.0 <= c < math.inf:
         raise UsageError(f"c has to be a number of at least 0, not {c!r}.")
     if not all(a >= 0.0 for a in acceptance) or math.fsum(acceptance) > 1.0 + 1e-9:
-        raise UsageError("The acceptance of a node's children has to be at least 0, 1 in all.")
+        raise UsageError(
+            "The acceptance of a node's children has to be at least 0 and to sum to at most 1, "
+            f"not {list(acceptance)}."
+        )
 
     gain = _gains(acceptance, nodes, depth)
     best, shape = 1.0, (0, 0)
@@ -95,7 +97,7 @@ def best_tree(
             if found > best and gain[d, 0, m] > gain[d, 0, m - 1]:
                 best, shape = found, (d, m)
     tree = _tree_of(gain, acceptance, *shape)
-    return BestTree(tree, expected_tree_tokens(tree), best)
+    return BestTree(tree, expected_tree_tokens(tree), float(best))
 
 
 def _gains(acceptance: Sequence[float], nodes: int, depth: int) -> NDArray[np.float64]:

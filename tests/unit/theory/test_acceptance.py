@@ -61,6 +61,7 @@ def test_coupling_lies_between_its_bound_and_rejection(p: Row, q: Row) -> None:
     coupled = theory.coupled_acceptance(p, q)
 
     assert theory.coupled_bound(p, q) <= coupled + 1e-12
+    assert theory.independent_acceptance(p, q) <= coupled + 1e-12
     assert coupled <= theory.rejection_acceptance(p, q) + 1e-12
     assert coupled == pytest.approx(theory.coupled_acceptance(q, p))
     assert theory.coupled_acceptance(p, p) == pytest.approx(1.0)

@@ -70,7 +70,7 @@ def test_there_are_as_many_ordered_trees_as_catalan_numbers() -> None:
     assert [len(shapes(nodes)) for nodes in range(7)] == [1, 1, 2, 5, 14, 42, 132]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(acceptance=acceptances, nodes=st.integers(0, 6), depth=st.integers(0, 6))
 def test_no_tree_gains_more_than_the_best(acceptance: list[float], nodes: int, depth: int) -> None:
     best = theory.best_tree(acceptance, nodes=nodes, depth=depth)
@@ -82,7 +82,7 @@ def test_no_tree_gains_more_than_the_best(acceptance: list[float], nodes: int, d
     assert best.speedup == pytest.approx(most)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     acceptance=acceptances,
     nodes=st.integers(0, 6),
@@ -187,7 +187,6 @@ def subtrees(tree: Tree) -> Iterator[list[int]]:
             yield nodes
 
 
-@settings(deadline=None)
 @given(tree=trees(most=7), count=st.integers(-1, 8))
 def test_no_other_nodes_expect_more_tokens(tree: Tree, count: int) -> None:
     best = theory.best_nodes(tree, count)
@@ -201,7 +200,6 @@ def test_no_other_nodes_expect_more_tokens(tree: Tree, count: int) -> None:
     assert theory.expected_tree_tokens(best) == pytest.approx(most)
 
 
-@settings(deadline=None)
 @given(tree=trees(most=7), v=curves, drafting=st.floats(0.0, 2.0))
 def test_no_other_nodes_are_faster(tree: Tree, v: theory.RowsCost, drafting: float) -> None:
     best = theory.best_subtree(tree, v, drafting)
@@ -234,7 +232,7 @@ def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("acceptance", [[-0.1], [0.6, 0.6], [math.nan]])
 def test_an_acceptance_that_is_none_is_refused(acceptance: list[float]) -> None:
-    with pytest.raises(UsageError, match="1 in all"):
+    with pytest.raises(UsageError, match="at most 1"):
         theory.best_tree(acceptance, nodes=3)
 
 
