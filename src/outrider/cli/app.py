@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import outrider
-from outrider.cli import INTERRUPTED, bench, chat, doctor, generate, models
+from outrider.cli import INTERRUPTED, bench, chat, doctor, generate, models, theory
 from outrider.errors import OutriderError
 
 CLOSED_PIPE = 141
@@ -52,6 +52,7 @@ app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(theory.app, name="theory")
 
 
 def _version(show: bool) -> None:
