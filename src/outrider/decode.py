@@ -127,7 +127,7 @@ class Loop:
         """Queue a job.
 
         Raises:
-            UsageError: a part it names is not registered.
+            UsageError: a part it names is not registered, or its parts do not go together.
         """
         self._parts(job)
         self.scheduler.add(job)
@@ -207,9 +207,19 @@ class Loop:
         )
         if key not in self._controllers:
             self._controllers[key] = self._load("controllers", key[0])(self.engine.cost, key[1])
-        if wish.verification not in self._verifiers:
-            self._verifiers[wish.verification] = self._load("verifiers", wish.verification)()
-        return self._drafters[name], self._controllers[key], self._verifiers[wish.verification]
+        # Plain decoding makes the target's own choices, whatever would have judged its drafts.
+        verification = wish.verification if wish.enabled else "coupled"
+        if verification not in self._verifiers:
+            self._verifiers[verification] = self._load("verifiers", verification)()
+        parts = self._drafters[name], self._controllers[key], self._verifiers[verification]
+        drafter, controller, verifier = parts
+        if drafter.draws and controller.looks_at_draws and verifier.weighs_draws:
+            raise UsageError(
+                f"The controller {key[0]!r} drops drafted tokens by their probabilities, so "
+                f"{verification!r} verification cannot judge what the drafter {name!r} draws; "
+                "use the controller 'fixed' or coupled verification."
+            )
+        return parts
 
     def _begin(self, run: Run) -> None:
         if not run.drafts:
@@ -246,7 +256,7 @@ class Loop:
                 controller.limit(batch, budget)
                 proposed = drafter.draft(batch)
                 chosen = controller.choose(batch, proposed, budget)
-                self._check(chosen, budget)
+                self._check(chosen, budget, draws=drafter.draws)
                 trees.update(
                     (run.entry.id, self._prune(run, tree))
                     for run, tree in zip(runs, chosen, strict=True)
@@ -257,10 +267,12 @@ class Loop:
             budget -= sum(len(trees.get(run.entry.id, EMPTY)) for run in runs)
         return trees
 
-    def _check(self, trees: Sequence[Tree], budget: int) -> None:
-        """Raise ValueError for drafts that the pass could not take."""
+    def _check(self, trees: Sequence[Tree], budget: int, *, draws: bool) -> None:
+        """Raise ValueError for drafts that the pass could not take, or verification not judge."""
         for tree in trees:
             tree.check(self.engine.vocab_size)
+            if tree.distributions and not draws:
+                raise ValueError("distributions of a drafter that does not say it draws")
         if sum(map(len, trees)) > budget:
             raise ValueError(f"more than the {budget} rows there are")
 
@@ -289,9 +301,12 @@ class Loop:
                 except OutriderError:
                     # Verification meets the same fault, and ends the request with it.
                     return EMPTY
-                if after is None:
+                if after is not None:
+                    states[node] = after
+                elif parent not in tree.distributions:
                     continue
-                states[node] = after
+                # What was drawn stays, to be refused: dropped, it would leave its share of the
+                # draft's distribution to the target's whole one.
             else:
                 states[node] = None
             kept.append(node)

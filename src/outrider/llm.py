@@ -187,7 +187,7 @@ class LLM:
             "drafter": speculation.drafter if speculation.enabled else "none",
             "controller": speculation.controller if speculation.enabled else None,
             "num_draft_tokens": speculation.num_draft_tokens if speculation.enabled else None,
-            "verification": speculation.verification,
+            "verification": speculation.verification if speculation.enabled else "coupled",
             "why_plain": why_plain,
         }
         return Stream(self._runner.submit(make, request.n), request, tokens, seed, record)
@@ -362,7 +362,7 @@ class LLM:
     @staticmethod
     def _check_speculation(wish: Speculation) -> None:
         """Raise for parts that do not exist and for settings that could have no effect."""
-        registry.load("verifiers", wish.verification)
+        registry.load("verifiers", wish.verification)()
         if wish.drafter is not None:
             registry.load("drafters", wish.drafter)
         if wish.controller is not None:

@@ -25,8 +25,9 @@ class Tree:
         tokens: node i's token id.
         parents: node i's parent, a lower index or ROOT. Siblings carry different tokens.
         probabilities: node i's probability given that the target picked its parent.
-        distributions: for a parent (ROOT included), the draft's full distribution over the
-            vocabulary, where the verification needs it; absent means a point mass on the child.
+        distributions: for a parent (ROOT included), the full distribution over the vocabulary,
+            float64[vocab_size], that its child was drawn from; absent means that its children
+            were not drawn but picked: each is a point mass.
     """
 
     tokens: tuple[int, ...] = ()
@@ -57,6 +58,19 @@ class Tree:
             if (parent, token) in siblings:
                 raise ValueError(f"node {node} repeats its sibling's token {token}")
             siblings.add((parent, token))
+        for parent, q in self.distributions.items():
+            self._check_distribution(parent, q, vocab_size)
+
+    def _check_distribution(self, parent: int, q: NDArray[np.float64], vocab_size: int) -> None:
+        if not ROOT <= parent < len(self):
+            raise ValueError(f"a distribution belongs to node {parent}, which does not exist")
+        if q.shape != (vocab_size,) or q.dtype != np.float64:
+            raise ValueError(f"the distribution below node {parent} is not float64[{vocab_size}]")
+        if not (q.min() >= 0.0 and abs(q.sum() - 1.0) <= 1e-6):
+            raise ValueError(f"the distribution below node {parent} is none")
+        for child in self.children(parent):
+            if q[self.tokens[child]] == 0.0:
+                raise ValueError(f"node {child} has probability 0 in what it was drawn from")
 
     def children(self, parent: int) -> Iterator[int]:
         """The nodes below `parent` (ROOT for the first level), in order."""

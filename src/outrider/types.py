@@ -103,11 +103,13 @@ class Sampling:
 class Speculation:
     """What one request wants of speculation.
 
+    A part is named as `name` or with its options, as `name:key=value,key=value`.
+
     Attributes:
         enabled: False decodes plainly.
         drafter: the name of a registered drafter; None takes the model's default.
         num_draft_tokens: draft rows a step at most; None leaves it to the controller.
-        verification: the name of a registered verifier.
+        verification: the name of a registered verifier; what is not speculated needs none.
         controller: the name of a registered controller; None takes the model's default.
     """
 

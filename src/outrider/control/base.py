@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from outrider.drafters.base import DraftEntry, Observation
 from outrider.engines.base import Cost
@@ -16,7 +17,14 @@ class Controller(ABC):
     Args:
         cost: what passes of this model cost.
         num_draft_tokens: what the requests it is used for ask for; None leaves it to itself.
+
+    Attributes:
+        looks_at_draws: whether it keeps a node may depend on the probability of the node's own
+            token. That is the point of most controllers; rejection then cannot judge drafts that
+            were drawn at random, because those dropped were not drawn like those it sees.
     """
+
+    looks_at_draws: ClassVar[bool] = True
 
     def __init__(self, cost: Cost, num_draft_tokens: int | None = None) -> None:
         self.cost = cost

@@ -21,6 +21,9 @@ class FixedController(Controller):
         num_draft_tokens: K; None takes 4.
     """
 
+    # Drafts that keep to their `max_nodes` are taken as they are, and of a longer chain the first.
+    looks_at_draws = False
+
     def __init__(self, cost: Cost, num_draft_tokens: int | None = None) -> None:
         super().__init__(cost, num_draft_tokens)
         self._k = NUM_DRAFT_TOKENS if num_draft_tokens is None else num_draft_tokens
