@@ -28,12 +28,14 @@ class Tree:
         distributions: for a parent (ROOT included), the full distribution over the vocabulary,
             float64[vocab_size], that its child was drawn from; absent means that its children
             were not drawn but picked: each is a point mass.
+        origins: for each node, the name of what proposed it, where a drafter has several sources.
     """
 
     tokens: tuple[int, ...] = ()
     parents: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     distributions: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
 
     @classmethod
     def chain(cls, tokens: Sequence[int], probabilities: Sequence[float]) -> Tree:
@@ -47,6 +49,8 @@ class Tree:
         """Raise ValueError where the tree breaks its own rules; for tests and third parties."""
         if not len(self.tokens) == len(self.parents) == len(self.probabilities):
             raise ValueError("tokens, parents and probabilities differ in length")
+        if self.origins and len(self.origins) != len(self.tokens):
+            raise ValueError("origins and tokens differ in length")
         siblings = set()
         for node, (token, parent) in enumerate(zip(self.tokens, self.parents, strict=True)):
             if not ROOT <= parent < node:
@@ -100,6 +104,7 @@ class Tree:
             tuple(place[self.parents[n]] for n in nodes),
             tuple(self.probabilities[n] for n in nodes),
             {place[p]: q for p, q in self.distributions.items() if p in place},
+            tuple(self.origins[n] for n in nodes) if self.origins else (),
         )
 
 

@@ -50,7 +50,7 @@ class Answer:
 
     tokens: list[int] = field(default_factory=list)
     text: str = ""
-    drafted: list[bool] = field(default_factory=list)
+    origins: list[str | None] = field(default_factory=list)
     logprobs: list = field(default_factory=list)
     prompt_logprobs: tuple | None = None
     reason: str | None = None
@@ -61,7 +61,7 @@ class Answer:
         assert self.reason is None, "an event after the last one"
         self.tokens += event.tokens
         self.text += event.text
-        self.drafted += event.drafted
+        self.origins += event.origins
         self.logprobs += event.logprobs or ()
         self.prompt_logprobs = event.prompt_logprobs or self.prompt_logprobs
         self.reason, self.error, self.usage = event.finish_reason, event.error, event.usage
@@ -218,7 +218,7 @@ class GreedyDrafter(Drafter):
 class WastefulController(FixedController):
     """Spends whatever is proposed."""
 
-    def choose(self, batch, trees, budget):
+    def choose(self, batch, trees, room):
         return list(trees)
 
 
