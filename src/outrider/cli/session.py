@@ -45,5 +45,6 @@ def model_record(llm: LLM, model: str) -> dict[str, Any]:
         "fingerprint": llm.model.fingerprint,
         **llm.model.facts,
         "context": llm.context,
-        "drafter": llm.drafter,
+        "plan": llm.plan.name,
+        "drafter": llm.plan.drafter,
     }
