@@ -73,8 +73,22 @@ void Loader::refuse_the_rest() const {
   }
 }
 
-void Loader::finish(int threads, const Progress& progress) {
+// One piece of memory for all: its pages are huge ones then. Most matrices are smaller than a huge
+// page, and with common ones each pass would walk the page tables for every 4 KiB it reads.
+void Loader::settle(Buffer<uint8_t>& weights) const {
+  size_t bytes = 0;
+  for (const Matrix* matrix : matrices_) bytes += matrix->bytes();
+  weights = Buffer<uint8_t>(bytes);
+  uint8_t* place = weights.data();
+  for (Matrix* matrix : matrices_) {
+    matrix->settle(place);
+    place += matrix->bytes();
+  }
+}
+
+void Loader::finish(int threads, const Progress& progress, Buffer<uint8_t>& weights) {
   refuse_the_rest();
+  settle(weights);
   // Disks are fastest, and read ahead, in this order.
   std::sort(pieces_.begin(), pieces_.end(),
             [](const Piece& a, const Piece& b) { return a.source().data() < b.source().data(); });

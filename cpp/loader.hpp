@@ -34,8 +34,9 @@ class Loader {
     if (present) vector(name, n, out);
   }
 
-  // Repack the matrices. Throws ModelFileError where the file has tensors that nobody took.
-  void finish(int threads, const Progress& progress);
+  // Repack the matrices into one piece of memory, which becomes `weights`. Throws ModelFileError
+  // where the file has tensors that nobody took.
+  void finish(int threads, const Progress& progress, Buffer<uint8_t>& weights);
 
   // Of the tensors taken, as the file has them.
   size_t file_bytes() const { return file_bytes_; }
@@ -55,11 +56,12 @@ class Loader {
 
   const Tensor& take(const std::string& name, const std::vector<uint64_t>& shape);
   void refuse_the_rest() const;
+  void settle(Buffer<uint8_t>& weights) const;
 
   const Gguf& file_;
   const bool as_float_;
   std::set<std::string> taken_;
-  std::vector<const Matrix*> matrices_;
+  std::vector<Matrix*> matrices_;
   std::vector<Piece> pieces_;
   size_t file_bytes_ = 0;
 };

@@ -27,8 +27,7 @@ Matrix::Matrix(const Tensor& tensor, bool as_float)
     : layout(layout_for(tensor, as_float)),
       source(tensor.type),
       inputs(static_cast<int>(tensor.shape[0])),
-      outputs(static_cast<int>(tensor.elements() / tensor.shape[0])),
-      data_(blocks() * block_bytes()) {}
+      outputs(static_cast<int>(tensor.elements() / tensor.shape[0])) {}
 
 int Matrix::code(int output, int input) const {
   const uint8_t* r = record(output / kBlock, input / kGroup);

@@ -229,7 +229,7 @@ Model::Model(const Gguf& file, bool as_float, int threads, const Progress& progr
       rope_rates[0][i] /= factors[i];
     }
   }
-  loader.finish(threads, progress);
+  loader.finish(threads, progress, weights);
   weight_bytes = loader.weight_bytes();
   repacked = loader.repacked();
   // An embedding that is not also the output layer is looked up, not streamed.

@@ -72,6 +72,7 @@ struct Model {
   const Matrix& head() const { return output.inputs ? output : embedding; }
 
   Hyperparameters hyper;
+  Buffer<uint8_t> weights;  // of all matrices
   Matrix embedding;
   std::vector<Layer> layers;
   Buffer<float> output_norm;
