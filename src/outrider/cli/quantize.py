@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli.options import AcceptTerms, Json, command
-from outrider.cli.output import console, download_progress, print_json, size
+from outrider.cli.output import console, show_progress, print_json, size
 
 if TYPE_CHECKING:
     from outrider.models.quantize import Conversion, Listener
@@ -47,7 +47,7 @@ def quantize(
     from outrider import models  # noqa: PLC0415
     from outrider.models.quantize import quantize as convert  # noqa: PLC0415
 
-    with download_progress() as listener:
+    with show_progress() as listener:
         path = models.ensure(source, accept_terms=accept_terms, progress=listener)
     with _progress(f"{path.name} to {type_}") as advance:
         plan = convert(path, out, type_, pure=pure, force=force, progress=advance)
