@@ -43,7 +43,7 @@ format: .venv/dev.done  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(CPP)
 
-bench: .venv/package.done  ## plain decoding beside llama.cpp's; leaves a record
+bench: .venv/test.done  ## plain decoding and prefill beside llama.cpp's; leaves records
 	$(BIN)/outrider pull $(MODEL)
 	$(BIN)/python benchmarks/versus_llamacpp.py $(BENCH_ARGS)
 

@@ -1,8 +1,9 @@
 """Outrider's side of a comparison: plain greedy decoding through `LLM`, the loop included.
 
 One JSON object a line. First comes a report: seconds of each load, versions, settings. Then each
-request {"tokens", "max_tokens"} is answered by {"tokens", "prefill", "decode"}: the greedy tokens,
-end-of-text ignored, and the seconds to the first of them and from the first to the last.
+request {"tokens", "max_tokens", "reuse"} is answered by {"tokens", "prefill", "decode"}: the greedy
+tokens, end-of-text ignored, and the seconds to the first of them and from the first to the last.
+With "reuse" what was computed of the same prompt before need not be computed again.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from outrider.types import Request, Speculation
 
 
 class ForgetfulEngine(NativeEngine):
-    """Takes nothing from the prefix cache, so that every prompt is computed whole."""
+    """Takes from the prefix cache only while `reuse` is set; else computes every prompt whole."""
+
+    reuse = False
 
     def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:
-        """A sequence that shares nothing, whatever is asked; see `TargetModel.open`."""
-        return super().open(tokens, capacity, share=False)
+        """A sequence that shares nothing unless it may; see `TargetModel.open`."""
+        return super().open(tokens, capacity, share=share and self.reuse)
 
 
-def generate(llm: LLM, tokens: Sequence[int], max_tokens: int) -> dict[str, Any]:
+def generate(llm: LLM, tokens: Sequence[int], max_tokens: int, reuse: bool) -> dict[str, Any]:
     """Greedy tokens and the seconds they took, as the caller of `LLM.stream` sees them."""
     request = Request(
         tokens=tuple(tokens),
@@ -47,7 +50,7 @@ def generate(llm: LLM, tokens: Sequence[int], max_tokens: int) -> dict[str, Any]
         chosen += event.tokens
         if event.error:
             raise SystemExit(event.error)
-        if event.usage and event.usage.cached_tokens:
+        if event.usage and event.usage.cached_tokens and not reuse:
             raise SystemExit("A prompt came from the prefix cache: its prefill would flatter.")
     return {"tokens": chosen, "prefill": first - start, "decode": time.perf_counter() - first}
 
@@ -76,6 +79,7 @@ def main() -> None:
         print(json.dumps(report), flush=True)
         for line in sys.stdin:
             request = json.loads(line)
+            engine.reuse = request["reuse"]
             print(json.dumps(generate(llm, **request)), flush=True)
 
 

@@ -318,13 +318,21 @@ void bind_engine(nb::module_& m) {
 
   nb::class_<SharedEngine>(m, "Engine", "The native engine.")
       .def(nb::new_([](const Gguf& file, bool as_float, int threads, const std::string& kernel,
-                       int64_t context, size_t cache_bytes, int max_rows) {
+                       int64_t context, size_t cache_bytes, int max_rows,
+                       const nb::object& progress) {
+             const auto report = [&progress](size_t done, size_t total) {
+               const nb::gil_scoped_acquire acquire;
+               // An interrupt ends the loading too.
+               if (PyErr_CheckSignals()) throw nb::python_error();
+               if (!progress.is_none()) progress(done, total);
+             };
              const nb::gil_scoped_release release;
              return std::make_shared<SharedEngine>(
-                 file, EngineOptions{as_float, threads, kernel, context, cache_bytes, max_rows});
+                 file,
+                 EngineOptions{as_float, threads, kernel, context, cache_bytes, max_rows, report});
            }),
            "file"_a, "as_float"_a, "threads"_a, "kernel"_a, "context"_a, "cache_bytes"_a,
-           "max_rows"_a)
+           "max_rows"_a, "progress"_a.none() = nb::none())
       .def(
           "open",
           [](std::shared_ptr<SharedEngine> engine, const std::vector<int32_t>& tokens,

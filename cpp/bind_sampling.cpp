@@ -19,6 +19,7 @@ using outrider::Sampler;
 namespace {
 
 using Logits = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Weights = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Mask = nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Tokens = std::vector<std::int32_t>;
 
@@ -88,6 +89,16 @@ void bind_sampling(nb::module_& m) {
           },
           "logits"_a, "path"_a = Tokens(), "mask"_a = nb::none())
       .def(
+          "probabilities",
+          [](Sampler& self, const Logits& logits, const Tokens& path,
+             const std::optional<Mask>& mask) {
+            auto out = array_of<double>(self.vocab_size());
+            self.probabilities(checked(self, logits), path.data(), path.size(), checked(self, mask),
+                               out.data());
+            return out;
+          },
+          "logits"_a, "path"_a = Tokens(), "mask"_a = nb::none())
+      .def(
           "noise",
           [](const Sampler& self, std::int64_t position, const Tokens& tokens) {
             auto out = array_of<double>(tokens.size());
@@ -95,6 +106,19 @@ void bind_sampling(nb::module_& m) {
             return out;
           },
           "position"_a, "tokens"_a)
+      .def(
+          "draw",
+          [](const Sampler& self, const Weights& weights, std::int64_t position,
+             std::uint32_t stream) {
+            if (weights.shape(0) != static_cast<std::size_t>(self.vocab_size())) {
+              throw outrider::UsageError(std::to_string(weights.shape(0)) +
+                                         " weights do not fit a vocabulary of " +
+                                         std::to_string(self.vocab_size()) + " tokens.");
+            }
+            return outrider::draw(weights.data(), self.vocab_size(),
+                                  {self.key().seed, self.key().index, stream}, position);
+          },
+          "weights"_a, "position"_a, "stream"_a)
       .def(
           "advance",
           [](Sampler& self, const Tokens& tokens) { self.advance(tokens.data(), tokens.size()); },

@@ -1,6 +1,7 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -12,7 +13,7 @@
 namespace outrider {
 namespace {
 
-constexpr int kTileQueries = 12;  // queries that share the keys and values they read
+constexpr int kTileQueries = 24;  // queries that share the keys and values they read
 constexpr int kSegment = 512;     // columns of one piece of element-wise work
 
 int64_t padded(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
@@ -22,7 +23,7 @@ std::string row_text(int64_t row) { return "Row " + std::to_string(row); }
 }  // namespace
 
 Engine::Engine(const Gguf& file, const EngineOptions& options)
-    : model_(file, options.as_float, options.threads),
+    : model_(file, options.as_float, options.threads, options.progress),
       kernels_(choose_kernels(options.kernel)),
       context_(options.context ? options.context : model_.hyper.context),
       max_rows_(options.max_rows),
@@ -273,6 +274,7 @@ void Engine::forward(const RowSpans& rows, int layers, std::span<const int> hidd
   ++outcome_.number;
   outcome_.rows = n;
   outcome_.depth = depth;
+  outcome_.seconds = {};
   outcome_.logit_row.assign(n, -1);
   head_rows_.clear();
   for (int i = 0; i < n; ++i) {
@@ -306,6 +308,15 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
   const Hyperparameters& h = model_.hyper;
   const int n = static_cast<int>(rows.token.size());
   const int64_t kv_stride = padded(h.kv_width());
+  // The first thread's clock stands for all: they meet at the end of every phase.
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last = Clock::now();
+  const auto spent = [&](Phase phase) {
+    if (thread) return;
+    const Clock::time_point now = Clock::now();
+    outcome_.seconds[static_cast<int>(phase)] += std::chrono::duration<double>(now - last).count();
+    last = now;
+  };
 
   share(thread, n,
         [&](int r) { model_.embed(rows.token[r], state_.data() + int64_t{r} * h.width); });
@@ -319,23 +330,29 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
       quantize(r, normed, h.width);
     });
     pool_.barrier();
+    spent(Phase::Rest);
     multiply(thread,
              std::array<Product, 3>{{{&layer.query, query_.data(), h.query_width()},
                                      {&layer.key, key_.data(), kv_stride},
                                      {&layer.value, value_.data(), kv_stride}}},
              normed_.data(), n);
     pool_.barrier();
+    spent(Phase::Weights);
     share(thread, n, [&](int r) { rotate_and_store(r, i); });
     if (thread == 0) pool_.reset_counter();
     pool_.barrier();
+    spent(Phase::Rest);
     attention(thread, i);
+    spent(Phase::Attention);
     share(thread, n, [&](int r) {
       quantize(r, attended_.data() + int64_t{r} * h.query_width(), h.query_width());
     });
     pool_.barrier();
+    spent(Phase::Rest);
     multiply(thread, std::array<Product, 1>{{{&layer.attention_output, change_.data(), h.width}}},
              attended_.data(), n);
     pool_.barrier();
+    spent(Phase::Weights);
     share(thread, n, [&](int r) {
       float* state = state_.data() + int64_t{r} * h.width;
       float* normed = normed_.data() + int64_t{r} * h.width;
@@ -348,11 +365,13 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
       quantize(r, normed, h.width);
     });
     pool_.barrier();
+    spent(Phase::Rest);
     multiply(thread,
              std::array<Product, 2>{{{&layer.gate, gate_.data(), h.feed_forward},
                                      {&layer.up, up_.data(), h.feed_forward}}},
              normed_.data(), n);
     pool_.barrier();
+    spent(Phase::Weights);
     const int segments = (h.feed_forward + kSegment - 1) / kSegment;
     share(thread, n * segments, [&](int piece) {
       const int r = piece / segments, from = piece % segments * kSegment;
@@ -365,9 +384,11 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
       kernels_.quantize(gate, count, codes_.data() + place, groups_.data() + place / kGroup);
     });
     pool_.barrier();
+    spent(Phase::Rest);
     multiply(thread, std::array<Product, 1>{{{&layer.down, change_.data(), h.width}}}, gate_.data(),
              n);
     pool_.barrier();
+    spent(Phase::Weights);
   }
 
   share(thread, n, [&](int r) { absorb(r, depth); });
@@ -380,9 +401,12 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
     quantize(i, normed, h.width);
   });
   pool_.barrier();
+  spent(Phase::Rest);
   multiply(thread,
            std::array<Product, 1>{{{&model_.head(), outcome_.logits.data(), padded(h.vocab)}}},
            normed_.data(), heads);
+  pool_.barrier();
+  spent(Phase::Output);
 }
 
 // Add what the layer before has found to the row's state; keep the state where it was asked for.

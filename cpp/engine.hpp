@@ -30,7 +30,12 @@ struct EngineOptions {
   int64_t context = 0;  // 0: the model's own
   size_t cache_bytes = 0;
   int max_rows = 512;
+  Progress progress;  // of the loading
 };
+
+// What the time of a pass goes to.
+enum class Phase { Weights, Attention, Output, Rest };
+constexpr int kPhases = 4;
 
 // Logits and hidden states of the last pass.
 struct Outcome {
@@ -40,7 +45,8 @@ struct Outcome {
   std::vector<int> hidden_layers;
   Buffer<float> hidden;  // [hidden layers][rows][width]
   int rows = 0;
-  int depth = 0;  // layers that were run
+  int depth = 0;                          // layers that were run
+  std::array<double, kPhases> seconds{};  // by phase, what precedes the first layer being Rest
 };
 
 class Engine {

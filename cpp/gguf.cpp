@@ -331,6 +331,16 @@ Gguf Gguf::parse(std::span<const uint8_t> bytes) {
   return file;
 }
 
+void Gguf::release(std::span<const uint8_t> bytes) const {
+  if (!mapping_ || bytes.empty()) return;  // memory of others' would lose what it holds
+  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  // A page at the border goes as a whole: nothing is lost with it, and left alone by both of its
+  // neighbours it would stay.
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size());
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 const Tensor* Gguf::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : &tensors_[found->second];

@@ -66,6 +66,10 @@ class Gguf {
   const std::vector<Tensor>& tensors() const { return tensors_; }
   const Tensor* find(std::string_view name) const;
   uint64_t size() const { return bytes_.size(); }
+  // Let go of the memory that these bytes of the file take. They may still be read: the system
+  // fetches them again.
+  void release(std::span<const uint8_t> bytes) const;
+  void release() const { release(bytes_); }
 
   // A whole number, a real number or a text under `key`; throws ModelFileError where it is absent
   // (and has no default) or of another kind.

@@ -4,26 +4,32 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace outrider {
 
+inline uint16_t load16(const uint8_t* p) {
+  uint16_t value;
+  std::memcpy(&value, p, sizeof(value));
+  return value;
+}
+
+// Without branches, so that compilers convert many at a time.
 inline float half_to_float(uint16_t h) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
-  const uint32_t exponent = (h >> 10) & 0x1fu;
-  uint32_t mantissa = h & 0x3ffu;
-  if (exponent == 0) {
-    if (mantissa == 0) return std::bit_cast<float>(sign);
-    // A subnormal half is a normal float: shift until the hidden bit appears.
-    const int shift = std::countl_zero(mantissa) - 21;
-    mantissa = (mantissa << shift) & 0x3ffu;
-    return std::bit_cast<float>(sign | (static_cast<uint32_t>(113 - shift) << 23) |
-                                (mantissa << 13));
-  }
-  if (exponent == 31) {
-    const uint32_t quiet = mantissa ? 0x400000u : 0u;
-    return std::bit_cast<float>(sign | 0x7f800000u | quiet | (mantissa << 13));
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  const uint32_t magnitude = h & 0x7fffu;
+  // The exponent's bias is 112 less than that of 32 bits; infinity and what is not a number have
+  // the greatest exponent in both, and the latter becomes quiet.
+  const uint32_t special = magnitude >= 0x7c00u ? 112u << 23 : 0u;
+  const uint32_t quiet = magnitude > 0x7c00u ? 0x400000u : 0u;
+  const uint32_t normal = ((magnitude << 13) + (112u << 23) + special) | quiet;
+  // A subnormal half is a multiple of 2^-24: as the fraction of a number from 2^-14 on, of which
+  // 2^-14 is taken away, it never is a subnormal float, which threads may treat as zero.
+  constexpr uint32_t least = 113u << 23;
+  const float tiny = std::bit_cast<float>(least + (magnitude << 13)) - std::bit_cast<float>(least);
+  const uint32_t subnormal = magnitude < 0x400u ? ~0u : 0u;
+  return std::bit_cast<float>(sign | (std::bit_cast<uint32_t>(tiny) & subnormal) |
+                              (normal & ~subnormal));
 }
 
 inline uint16_t float_to_half(float x) {

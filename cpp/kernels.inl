@@ -21,7 +21,7 @@ void quantize(const float* x, int n, int8_t* codes, ActivationGroup* groups) {
     const float above = high - middle, beneath = middle - low;
     const float half = above > beneath ? above : beneath;
     // x − x is 0 for every finite x and not a number for the others.
-    const bool finite = sum(add(sub(a, a), sub(b, b))) == 0.0f;
+    const bool finite = !any_nan(add(sub(a, a), sub(b, b)));
     if (!finite || half < kTiny) {
       std::memset(codes, 0, kGroup);
       const float scale = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
@@ -140,19 +140,23 @@ void score_queries(const float* const* queries, const uint16_t* const* tiles, in
   }
 }
 
+// Call f<Q>(first) for parts of n queries that are as equal as can be, of at most kQueries each.
+template <typename F>
+void in_parts(int n, const F& f) {
+  for (int parts = (n + kQueries - 1) / kQueries, first = 0; parts > 0; --parts) {
+    const int here = (n - first + parts - 1) / parts;
+    [&]<int... Q>(std::integer_sequence<int, Q...>) {
+      ((here == Q + 1 && (f.template operator()<Q + 1>(first), true)) || ...);
+    }(std::make_integer_sequence<int, kQueries>());
+    first += here;
+  }
+}
+
 void scores(const float* const* queries, int n_queries, const uint16_t* const* tiles, int n_tiles,
             int head_dim, float scale, float* out, int64_t stride) {
-  int q = 0;
-  for (; q + 4 <= n_queries; q += 4) {
-    score_queries<4>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
-  }
-  if (n_queries - q == 3) {
-    score_queries<3>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
-  } else if (n_queries - q == 2) {
-    score_queries<2>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
-  } else if (n_queries - q == 1) {
-    score_queries<1>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
-  }
+  in_parts(n_queries, [&]<int Q>(int q) {
+    score_queries<Q>(queries + q, tiles, n_tiles, head_dim, scale, out + q * stride, stride);
+  });
 }
 
 Softmax softmax(float* scores, int valid) {
@@ -209,12 +213,9 @@ void accumulate_queries(const float* const* weights, const uint16_t* const* valu
 
 void accumulate(const float* const* weights, int n_queries, const uint16_t* const* values, int from,
                 int to, int head_dim, float* const* out) {
-  int q = 0;
-  for (; q + 3 <= n_queries; q += 3) {
-    accumulate_queries<3>(weights + q, values, from, to, head_dim, out + q);
-  }
-  if (n_queries - q == 2) accumulate_queries<2>(weights + q, values, from, to, head_dim, out + q);
-  if (n_queries - q == 1) accumulate_queries<1>(weights + q, values, from, to, head_dim, out + q);
+  in_parts(n_queries, [&]<int Q>(int q) {
+    accumulate_queries<Q>(weights + q, values, from, to, head_dim, out + q);
+  });
 }
 
 void merge(Softmax& into, float* out, const Softmax& part, const float* part_out, int head_dim) {

@@ -24,11 +24,25 @@ namespace avx512 {
 constexpr int kVectors = kBlock / kLanes;
 
 // How far ahead of the weights in use the next ones are fetched, in bytes.
-constexpr int kAhead = 2048;
+constexpr int kAhead = 4096;
 
 inline V from_bytes(const uint8_t* p) {
   return _mm512_cvtepi32_ps(
       _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+
+// What makes a layout's codes unsigned; it is taken off where sums begin.
+constexpr bool is_wide(Layout layout) { return code_bytes(layout) == 1024; }
+constexpr int offset_of(Layout layout) {
+  return layout == Layout::U4 ? -8 : is_wide(layout) ? -128 : 0;
+}
+
+// Stored codes of 4 inputs for each output of vector v of the block.
+template <Layout L>
+inline __m512i load_codes(const uint8_t* record, int j, int v) {
+  if constexpr (is_wide(L)) return _mm512_load_si512(record + 128 * j + 64 * v);
+  const __m512i both = _mm512_load_si512(record + 64 * j), low = _mm512_set1_epi8(15);
+  return _mm512_and_si512(v ? _mm512_srli_epi16(both, 4) : both, low);
 }
 
 // R rows of one block. The integer products of a group are exact in any order; see the scalar
@@ -42,10 +56,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   const uint8_t* head = nullptr;
   const int8_t* codes = in.codes + int64_t{row} * in.inputs;
   const ActivationGroup* x = in.groups + int64_t{row} * groups;
-  // Codes are stored with an offset that makes them unsigned; it is taken off where sums begin.
-  constexpr bool wide = code_bytes(L) == 1024;
-  constexpr int offset = L == Layout::U4 ? -8 : wide ? -128 : 0;
-  const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi8(1);
+  constexpr int offset = offset_of(L);
+  const __m512i ones = _mm512_set1_epi8(1);
   V total[R][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -58,10 +70,15 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       head = record;
       record += head_bytes(L);
     }
+    const uint8_t* own = record + code_bytes(L);
+    const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
+    for (int line = 0; line < record_bytes(L); line += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(record + line + kAhead), _MM_HINT_T1);
+    }
     __m512i dot[R][kVectors], code_sum[kVectors];
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      code_sum[v] = _mm512_set1_epi32(offset * kGroup);
+      code_sum[v] = is_wide(L) ? _mm512_set1_epi32(offset * kGroup) : _mm512_setzero_si512();
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         dot[r][v] = offset ? _mm512_set1_epi32(offset * x[int64_t{r} * groups].code_sum)
@@ -73,18 +90,10 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       __m512i weights[kVectors];
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
-        if constexpr (wide) {
-          const uint8_t* place = record + 128 * j + 64 * v;
-          weights[v] = _mm512_load_si512(place);
-          _mm_prefetch(reinterpret_cast<const char*>(place + kAhead), _MM_HINT_T0);
-        } else {
-          const __m512i both = _mm512_load_si512(record + 64 * j);
-          weights[v] = _mm512_and_si512(v ? _mm512_srli_epi16(both, 4) : both, low);
-        }
-        code_sum[v] = _mm512_dpbusd_epi32(code_sum[v], weights[v], ones);
-      }
-      if constexpr (!wide) {
-        _mm_prefetch(reinterpret_cast<const char*>(record + 64 * j + kAhead), _MM_HINT_T0);
+        weights[v] = load_codes<L>(record, j, v);
+        // Eight codes of 4 bits fit a byte, and adding leaves the multipliers to the rows.
+        code_sum[v] = is_wide(L) ? _mm512_dpbusd_epi32(code_sum[v], weights[v], ones)
+                                 : _mm512_add_epi8(code_sum[v], weights[v]);
       }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
@@ -96,15 +105,12 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
         }
       }
     }
-    const uint8_t* own = record + code_bytes(L);
-    const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
-    if constexpr (!wide) _mm_prefetch(reinterpret_cast<const char*>(own) + kAhead, _MM_HINT_T0);
-    if constexpr (has_minimum(L) && L != Layout::U4K) {
-      _mm_prefetch(reinterpret_cast<const char*>(halves + kBlock) + kAhead, _MM_HINT_T0);
-    }
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       const int lane = v * kLanes;
+      if constexpr (!is_wide(L)) {
+        code_sum[v] = _mm512_dpbusd_epi32(_mm512_set1_epi32(offset * kGroup), code_sum[v], ones);
+      }
       V scale = from_half(halves + lane);
       if constexpr (L == Layout::U4K) scale = mul(scale, from_bytes(own + lane));
       if constexpr (has_minimum(L)) {
@@ -153,8 +159,10 @@ void rows_of_any(const Matrix& matrix, int block, const Activations& in, int row
   }
 }
 
-// With more rows the sums of a block no longer fit into the registers.
-constexpr int kMostRows = 8;
+// With more rows the sums of a block no longer fit into the registers. From seven on some lie in
+// memory: that is a loss where the weights are at hand, but less of one than going through them
+// twice while they come from memory.
+constexpr int kMostRows = 8, kEasyRows = 6;
 
 using RowsOf = void (*)(const Matrix&, int, const Activations&, int, float*, int64_t);
 
@@ -167,7 +175,8 @@ constexpr std::array<RowsOf, sizeof...(R)> rows_table(std::integer_sequence<int,
 void matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows, float* out,
             int64_t stride) {
   static constexpr auto rows_of = rows_table(std::make_integer_sequence<int, kMostRows>());
-  for (int parts = (rows + kMostRows - 1) / kMostRows; rows > 0; --parts) {
+  int parts = rows <= kMostRows ? 1 : (rows + kEasyRows - 1) / kEasyRows;
+  for (; rows > 0; --parts) {
     const int here = (rows + parts - 1) / parts;
     rows_of[here - 1](matrix, block, in, row, out, stride);
     row += here;

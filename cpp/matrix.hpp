@@ -59,9 +59,12 @@ constexpr int head_bytes(Layout layout) { return layout == Layout::U4K ? 128 : 0
 class Matrix {
  public:
   Matrix() = default;
-  // Repack a tensor of the file. With `as_float`, its exact values as 32-bit floats.
-  // Throws ModelFileError for a type that is not supported.
+  // Of a tensor of the file: with `as_float` of its exact values as 32-bit floats. It has a layout
+  // and a size, `settle` says where, and `repack` fills it. Throws ModelFileError for a type that
+  // is not supported.
   Matrix(const Tensor& tensor, bool as_float);
+  // The weights will lie here, in memory of others' that begins on a cache line.
+  void settle(uint8_t* memory) { data_ = memory; }
 
   Layout layout{};
   TensorType source{};
@@ -70,13 +73,14 @@ class Matrix {
 
   int groups() const { return inputs / kGroup; }
   int blocks() const { return (outputs + kBlock - 1) / kBlock; }
-  size_t bytes() const { return data_.size(); }
+  size_t bytes() const { return blocks() * block_bytes(); }
   size_t block_bytes() const {
     const size_t heads = (groups() + kHeadGroups - 1) / kHeadGroups;
     return size_t{1} * groups() * record_bytes(layout) + heads * head_bytes(layout);
   }
   // Where a block begins, the head that a group is under, and the group's record.
-  const uint8_t* block(int block) const { return data_.data() + block * block_bytes(); }
+  const uint8_t* block(int block) const { return data_ + block * block_bytes(); }
+  uint8_t* block(int block) { return data_ + block * block_bytes(); }
   const uint8_t* head(int block, int group) const {
     const size_t under = size_t{kHeadGroups} * record_bytes(layout) + head_bytes(layout);
     return this->block(block) + group / kHeadGroups * under;
@@ -92,7 +96,7 @@ class Matrix {
   float weight(int output, int input) const;
 
  private:
-  Buffer<uint8_t> data_;
+  uint8_t* data_ = nullptr;
 };
 
 // What a group of 32 activations became: x ≈ middle + scale·code. Codes are spread between the

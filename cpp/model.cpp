@@ -1,24 +1,13 @@
 #include "model.hpp"
 
-#include <atomic>
 #include <cmath>
-#include <cstring>
-#include <exception>
-#include <functional>
-#include <mutex>
 #include <set>
-#include <thread>
 
 #include "error.hpp"
+#include "loader.hpp"
 
 namespace outrider {
 namespace {
-
-std::string shape_text(const std::vector<uint64_t>& shape) {
-  std::string out;
-  for (uint64_t n : shape) out += (out.empty() ? "" : " × ") + std::to_string(n);
-  return out;
-}
 
 int whole(const Gguf& file, const std::string& key, uint64_t low, uint64_t high) {
   const uint64_t value = file.integer(key);
@@ -171,93 +160,6 @@ Hyperparameters read_hyperparameters(const Gguf& file) {
   return h;
 }
 
-// Takes tensors out of the file by name and shape; what nobody took is refused at the end.
-class Loader {
- public:
-  Loader(const Gguf& file, Model& model, bool as_float)
-      : file_(file), model_(model), as_float_(as_float) {}
-
-  const Tensor* optional(const std::string& name) {
-    const Tensor* tensor = file_.find(name);
-    if (tensor) taken_.insert(name);
-    return tensor;
-  }
-
-  const Tensor& take(const std::string& name, const std::vector<uint64_t>& shape) {
-    const Tensor* tensor = optional(name);
-    if (!tensor) throw ModelFileError("The file lacks the tensor '" + name + "'.");
-    if (tensor->shape != shape) {
-      throw ModelFileError("Tensor '" + name + "' has the shape " + shape_text(tensor->shape) +
-                           " where the file's keys ask for " + shape_text(shape) + ".");
-    }
-    return *tensor;
-  }
-
-  // Only where the family has it.
-  void vector(bool present, const std::string& name, int n, Buffer<float>& out) {
-    if (present) vector(name, n, out);
-  }
-
-  void vector(const std::string& name, int n, Buffer<float>& out) {
-    const Tensor& tensor = take(name, {static_cast<uint64_t>(n)});
-    if (tensor.type != TensorType::F32) {
-      throw ModelFileError("Tensor '" + name + "' is of type " + type_name(tensor.type) +
-                           "; a vector has to be F32.");
-    }
-    out = Buffer<float>(n);
-    std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
-    model_.file_bytes += tensor.bytes.size();
-  }
-
-  void matrix(const std::string& name, int inputs, int outputs, Matrix& out) {
-    const Tensor& tensor =
-        take(name, {static_cast<uint64_t>(inputs), static_cast<uint64_t>(outputs)});
-    jobs_.push_back([&tensor, &out, this] { out = Matrix(tensor, as_float_); });
-    matrices_.push_back(&out);
-    model_.file_bytes += tensor.bytes.size();
-  }
-
-  void finish(int threads) {
-    for (const Tensor& tensor : file_.tensors()) {
-      if (!taken_.contains(tensor.name)) {
-        throw ModelFileError(
-            "Tensor '" + tensor.name +
-            "' is not part of a model this engine computes; the file is of another kind.");
-      }
-    }
-    std::atomic<size_t> next{0};
-    std::exception_ptr failure;
-    std::mutex guard;
-    auto work = [&] {
-      for (size_t i = next++; i < jobs_.size(); i = next++) {
-        try {
-          jobs_[i]();
-        } catch (...) {
-          const std::lock_guard lock(guard);
-          if (!failure) failure = std::current_exception();
-        }
-      }
-    };
-    std::vector<std::thread> helpers;
-    for (int t = 1; t < threads; ++t) helpers.emplace_back(work);
-    work();
-    for (std::thread& thread : helpers) thread.join();
-    if (failure) std::rethrow_exception(failure);
-    for (const Matrix* matrix : matrices_) {
-      model_.weight_bytes += matrix->bytes();
-      ++model_.repacked[type_name(matrix->source) + " → " + layout_name(matrix->layout)];
-    }
-  }
-
- private:
-  const Gguf& file_;
-  Model& model_;
-  bool as_float_;
-  std::set<std::string> taken_;
-  std::vector<std::function<void()>> jobs_;
-  std::vector<const Matrix*> matrices_;
-};
-
 // Radians a position for each rotated pair.
 std::vector<double> rates(double base, int rotated) {
   std::vector<double> out(rotated / 2);
@@ -267,8 +169,9 @@ std::vector<double> rates(double base, int rotated) {
 
 }  // namespace
 
-Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperparameters(file)) {
-  Loader loader(file, *this, as_float);
+Model::Model(const Gguf& file, bool as_float, int threads, const Progress& progress)
+    : hyper(read_hyperparameters(file)) {
+  Loader loader(file, as_float);
   const Tensor* tokens = file.find("token_embd.weight");
   if (!tokens || tokens->shape.size() != 2 || tokens->shape[1] > (1u << 24)) {
     throw ModelFileError("The file lacks the tensor 'token_embd.weight', or it is not a matrix.");
@@ -281,8 +184,6 @@ Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperpar
   }
   loader.matrix("token_embd.weight", hyper.width, hyper.vocab, embedding);
   if (file.find("output.weight")) {
-    // An embedding that is not also the output layer is looked up, not streamed.
-    file_bytes -= tokens->bytes.size();
     loader.matrix("output.weight", hyper.width, hyper.vocab, output);
   }
   loader.vector("output_norm.weight", hyper.width, output_norm);
@@ -328,7 +229,11 @@ Model::Model(const Gguf& file, bool as_float, int threads) : hyper(read_hyperpar
       rope_rates[0][i] /= factors[i];
     }
   }
-  loader.finish(threads);
+  loader.finish(threads, progress, weights);
+  weight_bytes = loader.weight_bytes();
+  repacked = loader.repacked();
+  // An embedding that is not also the output layer is looked up, not streamed.
+  file_bytes = loader.file_bytes() - (output.inputs ? tokens->bytes.size() : 0);
 }
 
 void Model::embed(int token, float* out) const {

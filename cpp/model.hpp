@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gguf.hpp"
+#include "loader.hpp"
 #include "matrix.hpp"
 
 namespace outrider {
@@ -64,13 +65,14 @@ struct Layer {
 
 struct Model {
   // Throws ModelFileError for what is missing, inconsistent or not supported.
-  Model(const Gguf& file, bool as_float, int threads);
+  Model(const Gguf& file, bool as_float, int threads, const Progress& progress = {});
 
   // Row `token` of the embedding, as the first layer takes it.
   void embed(int token, float* out) const;
   const Matrix& head() const { return output.inputs ? output : embedding; }
 
   Hyperparameters hyper;
+  Buffer<uint8_t> weights;  // of all matrices
   Matrix embedding;
   std::vector<Layer> layers;
   Buffer<float> output_norm;

@@ -66,11 +66,12 @@ struct HashKey {
   }
 };
 
-// v = (h + 1/2) / 2^32 and 1 - v are exact, so log(1 - v) is as good as log1p(-v).
-double gumbel(std::uint32_t h) {
-  const double v = (h + 0.5) * 0x1p-32;
-  return -logarithm(-logarithm(1.0 - v));
-}
+double uniform(std::uint32_t h) { return (h + 0.5) * 0x1p-32; }
+
+// v and 1 - v are exact, so log(1 - v) is as good as log1p(-v).
+double exponential(double v) { return -logarithm(1.0 - v); }
+
+double gumbel(std::uint32_t h) { return -logarithm(exponential(uniform(h))); }
 
 // ---------------------------------------------------------------- loops over the vocabulary
 
@@ -320,6 +321,8 @@ class Filter {
         top_p_(settings.top_p),
         min_p_(settings.min_p) {}
 
+  double inverse_temperature() const { return inverse_temperature_; }
+
   bool keeps_all() const { return top_k_ == 0 && top_p_ >= 1.0 && min_p_ <= 0.0; }
 
   void collect(const Row& row, std::vector<Candidate>& kept) const {
@@ -545,6 +548,28 @@ void Sampler::processed(const float* logits, const std::int32_t* path, std::size
   for (const Candidate& c : scratch.candidates) out[c.id] = value(c.logit);
 }
 
+void Sampler::probabilities(const float* logits, const std::int32_t* path, std::size_t path_length,
+                            const std::uint32_t* mask, double* out) {
+  const Row row(patched(logits, path, path_length, mask), vocab_size_);
+  const auto fill = [&] { std::fill(out, out + vocab_size_, 0.0); };
+  if (settings_->temperature == 0.0) {
+    fill();
+    out[row.argmax()] = 1.0;
+    return;
+  }
+  const Filter filter(*settings_, vocab_size_);
+  if (filter.keeps_all()) {
+    const double total = kernels().weigh(row.data(), vocab_size_, row.peak(),
+                                         filter.inverse_temperature(), -FLT_MAX, out);
+    for (int token = 0; token < vocab_size_; ++token) out[token] /= total;
+    return;
+  }
+  fill();
+  filter.collect(row, scratch.candidates);
+  const double total = weigh(scratch.candidates, row.peak(), filter.inverse_temperature());
+  for (const Candidate& c : scratch.candidates) out[c.id] = c.weight / total;
+}
+
 void Sampler::noise(std::int64_t position, const std::int32_t* tokens, std::size_t count,
                     double* out) const {
   check(tokens, count);
@@ -557,6 +582,35 @@ void Sampler::noise(std::int64_t position, const std::int32_t* tokens, std::size
     kernels().hash_lanes(padded, key, hashed);
     for (std::size_t i = 0; i < lanes; ++i) out[start + i] = gumbel(hashed[i]);
   }
+}
+
+int draw(const double* weights, int n, const NoiseKey& key, std::int64_t position) {
+  const HashKey hash_key(key, position);
+  int first = -1;
+  double least = INFINITE;
+  for (int start = 0; start < n; start += LANES) {
+    const int count = std::min(LANES, n - start);
+    // Filters leave few tokens, and hashing the others would take most of the time.
+    const auto positive = [](double weight) { return weight > 0.0; };
+    if (std::none_of(weights + start, weights + start + count, positive)) continue;
+    std::int32_t tokens[LANES];
+    std::uint32_t hashed[LANES];
+    for (int i = 0; i < LANES; ++i) tokens[i] = start + i;
+    kernels().hash_lanes(tokens, hash_key, hashed);
+    for (int i = 0; i < count; ++i) {
+      const double weight = weights[start + i];
+      const double v = uniform(hashed[i]);
+      // E >= v, up to rounding, so few logarithms have to be taken.
+      if (!positive(weight) || v * (1.0 - 1e-12) >= least * weight) continue;
+      const double time = exponential(v) / weight;
+      if (first < 0 || time < least) {
+        first = start + i;
+        least = time;
+      }
+    }
+  }
+  if (first < 0) throw SamplingError("No token is left to choose from: all weights are zero.");
+  return first;
 }
 
 // ---------------------------------------------------------------- log-probabilities

@@ -72,6 +72,11 @@ class Sampler {
   void processed(const float* logits, const std::int32_t* path, std::size_t path_length,
                  const std::uint32_t* mask, double* out);
 
+  // The distribution that `choose` draws from, into float64[vocab_size]: the same tokens stay, but
+  // for those less than e^-700 times as likely as the likeliest.
+  void probabilities(const float* logits, const std::int32_t* path, std::size_t path_length,
+                     const std::uint32_t* mask, double* out);
+
   // Gumbel noise of some tokens at a position.
   void noise(std::int64_t position, const std::int32_t* tokens, std::size_t count,
              double* out) const;
@@ -93,6 +98,12 @@ class Sampler {
   NoiseKey key_;
   std::unique_ptr<History> history_;  // only where a penalty is on
 };
+
+// A draw from `n` weights, which need not sum to one: the token with the least E / weight, where
+// E = -log1p(-v) is the exponential noise of the token at the position, v = (h + 1/2) / 2^32. That
+// is the Gumbel-max trick without its outer logarithm. Ties go to the lower id. Throws
+// SamplingError where no weight is positive.
+int draw(const double* weights, int n, const NoiseKey& key, std::int64_t position);
 
 // The log-probability of a token under the raw model. Throws as `top` does.
 double logprob(const float* logits, int n, int token);

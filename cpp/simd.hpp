@@ -2,13 +2,23 @@
 // its own namespace after choosing the set by its compiler flags; every operation is correctly
 // rounded on its own, so all spellings give the same bytes.
 
+// The sum of the lanes is taken in a fixed order: halves, quarters, eighths, pairs.
+#if defined(__AVX2__) && !defined(OUTRIDER_PORTABLE)
+inline float sum_of_eight(__m256 a) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+#endif
+
 #if defined(__AVX512F__) && !defined(OUTRIDER_PORTABLE)
 
 using V = __m512;
 using Mask = __mmask16;
 
-// How many vectors beside one another the loops of attention keep in registers for each query.
-constexpr int kAbreast = 4;
+// How many queries the loops of attention take at once, and for each of them how many vectors
+// beside one another: their sums stay in registers.
+constexpr int kQueries = 6, kAbreast = 4;
 
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V a) { _mm512_storeu_ps(p, a); }
@@ -41,6 +51,11 @@ inline V power_of_two(V n) {
 }
 inline float greatest(V a) { return _mm512_reduce_max_ps(a); }
 inline float least(V a) { return _mm512_reduce_min_ps(a); }
+inline bool any_nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0; }
+inline float sum(V a) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  return sum_of_eight(eight);
+}
 // Whole numbers of at most 8 bits, as bytes; returns their sum.
 inline int32_t to_codes(int8_t* p, V a) {
   const __m512i i = _mm512_cvtps_epi32(a);
@@ -55,7 +70,7 @@ struct V {
 };
 using Mask = V;  // all bits of a lane, or none
 
-constexpr int kAbreast = 1;
+constexpr int kQueries = 4, kAbreast = 1;
 
 inline V load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline void store(float* p, V a) {
@@ -112,6 +127,11 @@ inline float least(V a) {
   const __m128 two = _mm_min_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
 }
+inline bool any_nan(V a) {
+  const __m256 low = _mm256_cmp_ps(a.low, a.low, _CMP_UNORD_Q);
+  return _mm256_movemask_ps(_mm256_or_ps(low, _mm256_cmp_ps(a.high, a.high, _CMP_UNORD_Q))) != 0;
+}
+inline float sum(V a) { return sum_of_eight(_mm256_add_ps(a.low, a.high)); }
 inline int32_t to_codes(int8_t* p, V a) {
   const __m256i low = _mm256_cvtps_epi32(a.low), high = _mm256_cvtps_epi32(a.high);
   // Packing works within the halves of a register; the middle quarters change places again.
@@ -130,7 +150,7 @@ struct V {
 };
 using Mask = uint32_t;
 
-constexpr int kAbreast = 1;
+constexpr int kQueries = 4, kAbreast = 1;
 
 template <typename F>
 inline V each(F f) {
@@ -202,6 +222,18 @@ inline float least(V a) {
   for (float x : a.lane) bottom = x < bottom ? x : bottom;
   return bottom;
 }
+inline bool any_nan(V a) {
+  for (float x : a.lane) {
+    if (x != x) return true;
+  }
+  return false;
+}
+inline float sum(V a) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) a.lane[i] = a.lane[i] + a.lane[i + half];
+  }
+  return a.lane[0];
+}
 inline int32_t to_codes(int8_t* p, V a) {
   int32_t sum = 0;
   for (int i = 0; i < 16; ++i) {
@@ -212,16 +244,6 @@ inline int32_t to_codes(int8_t* p, V a) {
 }
 
 #endif
-
-// The sum of the lanes in a fixed order: halves, quarters, eighths, pairs.
-inline float sum(V a) {
-  float lane[16];
-  store(lane, a);
-  for (int half = 8; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lane[i] = lane[i] + lane[i + half];
-  }
-  return lane[0];
-}
 
 // eˣ: reduced by whole powers of two, then a polynomial of degree 6 on |r| ≤ ln 2 / 2; the error is
 // about one unit in the last place. Below −87.3 it is 0, above 88 it stays at e⁸⁸; what is not a

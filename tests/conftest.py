@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("outrider", deadline=None)  # no test measures time
+settings.load_profile("outrider")
 
 
 @pytest.fixture(scope="session")

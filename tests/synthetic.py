@@ -95,71 +95,74 @@ class Weights:
         return "token_embd.weight" if self.shape.tied else "output.weight"
 
 
-def permute(matrix: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+def permute(matrix: Array, heads: int) -> Array:
     """Rows of q and k as the converter reorders them: halves of a head become neighbours."""
     outputs, inputs = matrix.shape
     halves = matrix.reshape(heads, 2, outputs // heads // 2, inputs)
     return halves.swapaxes(1, 2).reshape(outputs, inputs)
 
 
+def tensor_sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The sizes of a model's tensors in the converter's order, the innermost dimension last."""
+    width, query, key = shape.width, shape.heads * shape.dim, shape.kv_heads * shape.dim
+    sizes: dict[str, tuple[int, ...]] = {"token_embd.weight": (shape.vocab, width)}
+    for i in range(shape.layers):
+        layer: dict[str, tuple[int, ...]] = {"attn_norm.weight": (width,)}
+        for name, outputs in {"attn_q": query, "attn_k": key, "attn_v": key}.items():
+            layer[f"{name}.weight"] = (outputs, width)
+            if shape.family == "qwen2":
+                layer[f"{name}.bias"] = (outputs,)
+            if shape.family in ("qwen3", "gemma3") and name != "attn_v":
+                layer[f"{name}_norm.weight"] = (shape.dim,)
+        layer["attn_output.weight"] = (width, query)
+        if shape.family == "gemma3":
+            layer |= {"post_attention_norm.weight": (width,), "post_ffw_norm.weight": (width,)}
+        layer |= {
+            "ffn_norm.weight": (width,),
+            "ffn_gate.weight": (shape.feed_forward, width),
+            "ffn_up.weight": (shape.feed_forward, width),
+            "ffn_down.weight": (width, shape.feed_forward),
+        }
+        sizes |= {f"blk.{i}.{name}": size for name, size in layer.items()}
+    sizes["output_norm.weight"] = (width,)
+    if not shape.tied:
+        sizes["output.weight"] = (shape.vocab, width)
+    if shape.rope_freqs:
+        sizes["rope_freqs.weight"] = (shape.turned // 2,)
+    return sizes
+
+
 def random_tensors(shape: Shape) -> dict[str, NDArray[np.float32]]:
     """The tensors of a model before they are stored, in the converter's order."""
-    tensors: dict[str, NDArray[np.float32]] = {}
-
-    def normal(name: str, *size: int) -> Array:
-        # A tensor's values depend on its name only, so that a model's first layers are those of
-        # the same model with fewer.
-        seeds = (shape.seed, zlib.crc32(name.encode()))
-        return np.random.default_rng(seeds).standard_normal(size)
-
-    def matrix(name: str, outputs: int, inputs: int, gain: float = 1.0) -> None:
-        values = normal(name, outputs, inputs) * gain / np.sqrt(inputs)
-        tensors[name] = values.astype(np.float32)
-
-    def norm(name: str, size: int = shape.width) -> None:
-        tensors[name] = (1.0 + 0.2 * normal(name, size)).astype(np.float32)
-
-    def bias(name: str, size: int) -> None:
-        tensors[name] = (0.5 * normal(name, size)).astype(np.float32)
-
-    width, query, key = shape.width, shape.heads * shape.dim, shape.kv_heads * shape.dim
-    heads_of = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
-    matrix("token_embd.weight", shape.vocab, width, gain=np.sqrt(width))
-    for i in range(shape.layers):
-        at = f"blk.{i}."
-        norm(at + "attn_norm.weight")
-        # Strong enough that attention prefers some positions over others.
-        for name, heads in heads_of.items():
-            matrix(f"{at}{name}.weight", heads * shape.dim, width, gain=2.0)
-            if shape.family == "llama":
-                tensors[f"{at}{name}.weight"] = permute(tensors[f"{at}{name}.weight"], heads)
-            if shape.family == "qwen2":
-                bias(f"{at}{name}.bias", heads * shape.dim)
-            if shape.family in ("qwen3", "gemma3"):
-                norm(f"{at}{name}_norm.weight", shape.dim)
-        matrix(at + "attn_v.weight", key, width)
-        if shape.family == "qwen2":
-            bias(at + "attn_v.bias", key)
-        matrix(at + "attn_output.weight", width, query)
-        if shape.family == "gemma3":
-            norm(at + "post_attention_norm.weight")
-            norm(at + "post_ffw_norm.weight")
-        norm(at + "ffn_norm.weight")
-        matrix(at + "ffn_gate.weight", shape.feed_forward, width)
-        matrix(at + "ffn_up.weight", shape.feed_forward, width)
-        matrix(at + "ffn_down.weight", width, shape.feed_forward)
-    norm("output_norm.weight")
-    if not shape.tied:
-        matrix("output.weight", shape.vocab, width)
-    if shape.rope_freqs:
-        pairs = shape.turned // 2
-        tensors["rope_freqs.weight"] = np.linspace(1.0, 8.0, pairs, dtype=np.float32)
-    return tensors
+    return {
+        name: random_tensor(shape, name, size).astype(np.float32)
+        for name, size in tensor_sizes(shape).items()
+    }
 
 
-def tensor_type(shape: Shape, name: str, values: NDArray[np.float32]) -> Type:
+def random_tensor(shape: Shape, name: str, size: tuple[int, ...]) -> Array:
+    """One of them."""
+    kind = name.split(".")[-2]
+    if kind == "rope_freqs":
+        return np.linspace(1.0, 8.0, *size)
+    # A tensor's values depend on its name only, so that a model's first layers are those of the
+    # same model with fewer.
+    normal = np.random.default_rng((shape.seed, zlib.crc32(name.encode()))).standard_normal(size)
+    if name.endswith(".bias"):
+        return 0.5 * normal
+    if len(size) == 1:
+        return 1.0 + 0.2 * normal
+    # Queries and keys strong enough that attention prefers some positions over others.
+    gain = {"token_embd": np.sqrt(shape.width), "attn_q": 2.0, "attn_k": 2.0}.get(kind, 1.0)
+    values = normal * gain / np.sqrt(size[1])
+    if shape.family == "llama" and kind in ("attn_q", "attn_k"):
+        return permute(values, shape.heads if kind == "attn_q" else shape.kv_heads)
+    return values
+
+
+def tensor_type(shape: Shape, name: str, size: tuple[int, ...]) -> Type:
     """How the file stores a tensor: vectors are always F32."""
-    return Type.F32 if values.ndim == 1 else shape.types.get(name, shape.type)
+    return Type.F32 if len(size) == 1 else shape.types.get(name, shape.type)
 
 
 def stored(values: NDArray[np.float32], kind: Type) -> NDArray[Any]:
@@ -310,7 +313,7 @@ def write(
         every |= tokenizer_metadata(shape.vocab)
     every |= keys or {}
     values = random_tensors(shape)
-    kinds = {name: tensor_type(shape, name, array) for name, array in values.items()}
+    kinds = {name: tensor_type(shape, name, array.shape) for name, array in values.items()}
     contents: dict[str, tuple[NDArray[Any], Type] | None] = {
         name: (stored(array, kinds[name]), kinds[name]) for name, array in values.items()
     }

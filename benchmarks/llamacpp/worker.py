@@ -20,7 +20,9 @@ import numpy as np
 class Peer:
     """A model, its context, and the cheapest greedy choice: an argmax where the logits lie."""
 
-    def __init__(self, path: str, *, threads: int, context: int, flash_attention: bool) -> None:
+    def __init__(
+        self, path: str, *, threads: int, context: int, flash_attention: bool, ubatch: int
+    ) -> None:
         model = llama_cpp.llama_model_load_from_file(
             path.encode(), llama_cpp.llama_model_default_params()
         )
@@ -31,11 +33,13 @@ class Peer:
         settings.n_ctx = context
         settings.n_threads = settings.n_threads_batch = threads
         settings.flash_attn_type = int(flash_attention)
+        settings.n_ubatch = ubatch
         self.n_batch = settings.n_batch
         self.context = llama_cpp.llama_init_from_model(model, settings)
         if not self.context:
             raise SystemExit("llama.cpp cannot make a context with these settings.")
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+        self.prompt: list[int] = []
 
     def close(self) -> None:
         """Give the memory back."""
@@ -50,11 +54,26 @@ class Peer:
         logits = llama_cpp.llama_get_logits_ith(self.context, -1)
         return int(np.ctypeslib.as_array(logits, (self.vocab_size,)).argmax())
 
-    def generate(self, tokens: list[int], max_tokens: int) -> dict[str, Any]:
+    def forget(self, tokens: list[int], reuse: bool) -> int:
+        """Empty the cache, but for the prompt if it may be used again; how much of it is there.
+
+        The prompt's last token is computed again, because its logits choose the first new one.
+        """
+        memory = llama_cpp.llama_get_memory(self.context)
+        if not (reuse and self.prompt == tokens):
+            llama_cpp.llama_memory_clear(memory, True)
+            return 0
+        kept = len(tokens) - 1
+        if not llama_cpp.llama_memory_seq_rm(memory, 0, kept, -1):
+            raise SystemExit("llama.cpp cannot take the answer out of its cache.")
+        return kept
+
+    def generate(self, tokens: list[int], max_tokens: int, reuse: bool) -> dict[str, Any]:
         """Greedy tokens, end-of-text ignored; seconds to the first and from first to last."""
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+        kept = self.forget(tokens, reuse)
+        self.prompt = tokens
         start = time.perf_counter()
-        for at in range(0, len(tokens), self.n_batch):
+        for at in range(kept, len(tokens), self.n_batch):
             token = self.evaluate(tokens[at : at + self.n_batch])
         first = time.perf_counter()
         chosen = [token]
@@ -76,6 +95,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, required=True)
     parser.add_argument("--loads", type=int, required=True)
     parser.add_argument("--flash-attention", action="store_true")
+    parser.add_argument("--ubatch", type=int, required=True)
     given = parser.parse_args()
     llama_cpp.llama_log_set(_silent, llama_cpp.ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
@@ -86,6 +106,7 @@ def main() -> None:
             threads=given.threads,
             context=given.context,
             flash_attention=given.flash_attention,
+            ubatch=given.ubatch,
         )
 
     seconds: list[float] = []
@@ -102,15 +123,14 @@ def main() -> None:
             "threads": given.threads,
             "context": given.context,
             "n_batch": peer.n_batch,
+            "n_ubatch": given.ubatch,
             "flash_attention": given.flash_attention,
             "system": llama_cpp.llama_print_system_info().decode().strip(),
         },
     }
     print(json.dumps(report), flush=True)
     for line in sys.stdin:
-        request = json.loads(line)
-        answer = peer.generate(request["tokens"], request["max_tokens"])
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(peer.generate(**json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

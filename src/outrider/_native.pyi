@@ -1,6 +1,6 @@
 """What Python sees of the C++ core."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -39,6 +39,13 @@ class Sampler:
         path: Sequence[int] = ...,
         mask: NDArray[np.uint32] | None = None,
     ) -> NDArray[np.float64]: ...
+    def probabilities(
+        self,
+        logits: NDArray[np.float32],
+        path: Sequence[int] = ...,
+        mask: NDArray[np.uint32] | None = None,
+    ) -> NDArray[np.float64]: ...
+    def draw(self, weights: NDArray[np.float64], position: int, stream: int) -> int: ...
     def noise(self, position: int, tokens: Sequence[int]) -> NDArray[np.float64]: ...
     def advance(self, tokens: Sequence[int]) -> None: ...
     @property
@@ -107,6 +114,7 @@ class Engine:
         context: int,
         cache_bytes: int,
         max_rows: int,
+        progress: Callable[[int, int], object] | None = None,
     ) -> None: ...
     def open(self, tokens: Sequence[int], capacity: int, share: bool) -> CachedSequence: ...
     def fork(self, id: int, capacity: int) -> CachedSequence: ...

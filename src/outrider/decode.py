@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from outrider import registry
-from outrider.control.base import Controller
+from outrider.control.base import Controller, PassReport, Room
 from outrider.drafters.base import Drafter, Observation
 from outrider.engines.base import HISTORY, Pass, Rows, TargetModel
 from outrider.errors import OutriderError, UsageError
+from outrider.plan import Plan
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
 from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
@@ -34,13 +35,16 @@ Load = Callable[[registry.Group, str], Any]
 STEP_FIELDS = tuple(f.name for f in fields(Step))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What a job without wishes of its own gets; names of registered parts."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be verified of one entry; `empty` where nodes were asked for and none came."""
 
-    drafter: str = "none"
-    controller: str = "fixed"
-    num_draft_tokens: int | None = None
+    tree: Tree = EMPTY
+    empty: bool = False
+
+
+Chunk = tuple[Run, list[int]]
+"""A run whose prompt is not done, and the tokens of it that this pass computes."""
 
 
 @dataclass(slots=True)
@@ -50,16 +54,24 @@ class Planned:
     Attributes:
         first: its first row.
         count: its committed rows; drafted ones follow.
+        draft: what they are.
         root: the row whose logits choose the next token; None while the prompt is not done.
         prefill: whether the committed rows are the prompt's.
+        gained: tokens that came of it.
     """
 
     run: Run
     first: int
     count: int
-    tree: Tree
+    draft: Draft
     root: int | None
     prefill: bool
+    gained: int = 0
+
+    @property
+    def tree(self) -> Tree:
+        """The drafted rows."""
+        return self.draft.tree
 
 
 @dataclass(slots=True)
@@ -88,7 +100,7 @@ class Loop:
     Args:
         engine: the target model.
         max_streams: completions that run at once at most.
-        defaults: the speculation that jobs get which ask for none in particular.
+        plan: the speculation that jobs get which ask for none in particular.
         prefill_chunk: prompt rows in one pass at most.
         load: finds a plug-in by its group and name.
 
@@ -101,7 +113,7 @@ class Loop:
         engine: TargetModel,
         *,
         max_streams: int = 16,
-        defaults: Defaults | None = None,
+        plan: Plan | None = None,
         prefill_chunk: int = PREFILL_CHUNK,
         load: Load = registry.load,
     ) -> None:
@@ -112,7 +124,7 @@ class Loop:
             )
         self.engine = engine
         self.scheduler = Scheduler(engine, max_streams)
-        self.defaults = defaults or Defaults()
+        self.plan = plan or Plan()
         self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
         self.totals = Step()
         self._prefill_chunk = prefill_chunk
@@ -127,7 +139,7 @@ class Loop:
         """Queue a job.
 
         Raises:
-            UsageError: a part it names is not registered.
+            UsageError: a part it names is not registered, or its parts do not go together.
         """
         self._parts(job)
         self.scheduler.add(job)
@@ -162,11 +174,12 @@ class Loop:
 
         # 2 draft: each drafter proposes trees, its controller decides how many rows they are worth.
         decoding = [run for run in self.scheduler.running if not run.prefilling]
-        trees = self._draft(decoding)
+        chunks = self._chunks(len(decoding))
+        drafts = self._draft(decoding, chunks)
         drafted = time.perf_counter()
 
         # 3 forward: one pass over every row of every sequence.
-        rows, plan = self._lay_out(decoding, trees)
+        rows, plan = self._lay_out(decoding, drafts, chunks)
         outcome = self.engine.forward(rows)
         passed = time.perf_counter()
 
@@ -176,10 +189,6 @@ class Loop:
         decided = time.perf_counter()
 
         # 5 keep: accepted rows stay in the cache, the rest is forgotten; all parts learn; text.
-        self._learn(verified, outcome, (passed - drafted) * 1000)
-        for planned, verdict in verified:
-            self._keep(outcome, planned, verdict)
-
         step.requests = len(plan)
         step.prefill_rows = sum(p.count for p in plan if p.prefill)
         step.decode_rows = len(decoding)
@@ -187,9 +196,14 @@ class Loop:
         step.accepted = sum(len(verdict.accepted) for _, verdict in verified)
         step.draft_ms = (drafted - start) * 1000
         step.pass_ms = (passed - drafted) * 1000
-        step.verify_ms = (decided - passed) * 1000
+        step.sampling_ms = (decided - passed) * 1000
+        plain_ms = self._plain_ms(plan, step)
+        self._learn(verified, outcome, self._report(plan, step))
+        for planned, verdict in verified:
+            self._keep(outcome, planned, verdict)
         step.rest_ms = (time.perf_counter() - decided) * 1000
         self._record(step)
+        self._share(step, plain_ms, [p for p in plan if not p.prefill])
         return step
 
     # ---- 1 admit --------------------------------------------------------------------------------
@@ -197,19 +211,29 @@ class Loop:
     def _parts(self, job: Job) -> tuple[Drafter, Controller, Verifier]:
         """The parts a job asks for, made once."""
         wish = job.speculation
-        name = wish.drafter or self.defaults.drafter
+        name = wish.drafter or self.plan.drafter
         if name not in self._drafters:
             self._drafters[name] = self._load("drafters", name)(self.engine)
         count = wish.num_draft_tokens
         key = (
-            wish.controller or self.defaults.controller,
-            self.defaults.num_draft_tokens if count is None else count,
+            wish.controller or self.plan.controller,
+            self.plan.num_draft_tokens if count is None else count,
         )
         if key not in self._controllers:
             self._controllers[key] = self._load("controllers", key[0])(self.engine.cost, key[1])
-        if wish.verification not in self._verifiers:
-            self._verifiers[wish.verification] = self._load("verifiers", wish.verification)()
-        return self._drafters[name], self._controllers[key], self._verifiers[wish.verification]
+        # Plain decoding makes the target's own choices, whatever would have judged its drafts.
+        verification = (wish.verification or self.plan.verification) if wish.enabled else "coupled"
+        if verification not in self._verifiers:
+            self._verifiers[verification] = self._load("verifiers", verification)()
+        parts = self._drafters[name], self._controllers[key], self._verifiers[verification]
+        drafter, controller, verifier = parts
+        if drafter.draws and controller.looks_at_draws and verifier.weighs_draws:
+            raise UsageError(
+                f"The controller {key[0]!r} drops drafted tokens by their probabilities, so "
+                f"{verification!r} verification cannot judge what the drafter {name!r} draws; "
+                "use the controller 'fixed' or coupled verification."
+            )
+        return parts
 
     def _begin(self, run: Run) -> None:
         if not run.drafts:
@@ -226,10 +250,24 @@ class Loop:
 
     # ---- 2 draft --------------------------------------------------------------------------------
 
-    def _draft(self, decoding: Sequence[Run]) -> dict[int, Tree]:
-        """A tree for each entry that drafts, by the entry's id."""
-        budget = self.engine.capabilities.max_rows - len(decoding)
-        trees: dict[int, Tree] = {}
+    def _chunks(self, decoding: int) -> list[Chunk]:
+        """What this pass computes of the prompts that are not done, first come first."""
+        room = min(self._prefill_chunk, self.engine.capabilities.max_rows - decoding)
+        chunks = []
+        for run in self.scheduler.running:
+            if not run.prefilling or room <= 0:
+                continue
+            end = min(run.computed + room, run.entry.prompt_length)
+            chunks.append((run, run.entry.tokens[run.computed : end]))
+            room -= end - run.computed
+        return chunks
+
+    def _draft(self, decoding: Sequence[Run], chunks: Sequence[Chunk]) -> dict[int, Draft]:
+        """A draft for each entry that speculates, by the entry's id."""
+        rows = [(len(run.entry.tokens), 1) for run in decoding]
+        rows += [(run.computed, len(tokens)) for run, tokens in chunks]
+        budget = self.engine.capabilities.max_rows - sum(count for _, count in rows)
+        drafts: dict[int, Draft] = {}
         drafting = [run for run in decoding if run.drafts and run.left > 1]
         # Whole batches: runs that share drafter and controller are drafted together.
         keyed = sorted(drafting, key=self._group)
@@ -242,25 +280,28 @@ class Loop:
                 # than what is left to say.
                 run.entry.max_nodes = max(budget // len(runs), 0)
                 run.entry.max_depth = run.left - 1
+            room = Room(budget, tuple(rows), len(decoding))
             try:
-                controller.limit(batch, budget)
+                controller.limit(batch, room)
                 proposed = drafter.draft(batch)
-                chosen = controller.choose(batch, proposed, budget)
-                self._check(chosen, budget)
-                trees.update(
-                    (run.entry.id, self._prune(run, tree))
-                    for run, tree in zip(runs, chosen, strict=True)
-                )
+                chosen = controller.choose(batch, proposed, room)
+                self._check(chosen, budget, draws=drafter.draws)
+                for run, offer, tree in zip(runs, proposed, chosen, strict=True):
+                    empty = run.entry.max_nodes > 0 and not len(offer)
+                    draft = drafts[run.entry.id] = Draft(self._prune(run, tree), empty)
+                    rows.append((len(run.entry.tokens), len(draft.tree)))
+                    budget -= len(draft.tree)
             except Exception as error:
                 for run in runs:
                     self._give_up(run, drafter, error)
-            budget -= sum(len(trees.get(run.entry.id, EMPTY)) for run in runs)
-        return trees
+        return drafts
 
-    def _check(self, trees: Sequence[Tree], budget: int) -> None:
-        """Raise ValueError for drafts that the pass could not take."""
+    def _check(self, trees: Sequence[Tree], budget: int, *, draws: bool) -> None:
+        """Raise ValueError for drafts that the pass could not take, or verification not judge."""
         for tree in trees:
             tree.check(self.engine.vocab_size)
+            if tree.distributions and not draws:
+                raise ValueError("distributions of a drafter that does not say it draws")
         if sum(map(len, trees)) > budget:
             raise ValueError(f"more than the {budget} rows there are")
 
@@ -289,9 +330,12 @@ class Loop:
                 except OutriderError:
                     # Verification meets the same fault, and ends the request with it.
                     return EMPTY
-                if after is None:
+                if after is not None:
+                    states[node] = after
+                elif parent not in tree.distributions:
                     continue
-                states[node] = after
+                # What was drawn stays, to be refused: dropped, it would leave its share of the
+                # draft's distribution to the target's whole one.
             else:
                 states[node] = None
             kept.append(node)
@@ -300,35 +344,30 @@ class Loop:
     # ---- 3 forward ------------------------------------------------------------------------------
 
     def _lay_out(
-        self, decoding: Sequence[Run], trees: dict[int, Tree]
+        self, decoding: Sequence[Run], drafts: dict[int, Draft], chunks: Sequence[Chunk]
     ) -> tuple[Rows, list[Planned]]:
         """Rows of the pass: decoding runs with their drafts first, then prompts in chunks."""
         columns = _Columns()
         plan = []
         for run in decoding:
-            tree = trees.get(run.entry.id, EMPTY)
+            draft = drafts.get(run.entry.id, Draft())
             root = len(columns.token)
             self._append(columns, run, [run.entry.tokens[-1]], [True])
-            for token, parent in zip(tree.tokens, tree.parents, strict=True):
+            for token, parent in zip(draft.tree.tokens, draft.tree.parents, strict=True):
                 columns.sequence.append(run.sequence.id)
                 columns.token.append(token)
                 columns.parent.append(root + 1 + parent)
                 columns.commit.append(False)
                 columns.want_logits.append(True)
-            plan.append(Planned(run, root, 1, tree, root, prefill=False))
-        room = min(self._prefill_chunk, self.engine.capabilities.max_rows - len(columns.token))
-        for run in self.scheduler.running:
-            if not run.prefilling or room <= 0:
-                continue
-            prompt = run.entry.tokens[run.computed : run.computed + room]
-            run.computed += len(prompt)
+            plan.append(Planned(run, root, 1, draft, root, prefill=False))
+        for run, tokens in chunks:
+            run.computed += len(tokens)
             first = len(columns.token)
             every = run.job.prompt_logprobs is not None
-            logits = [every] * (len(prompt) - 1) + [every or not run.prefilling]
-            self._append(columns, run, prompt, logits)
-            root_row = None if run.prefilling else first + len(prompt) - 1
-            plan.append(Planned(run, first, len(prompt), EMPTY, root_row, prefill=True))
-            room -= len(prompt)
+            logits = [every] * (len(tokens) - 1) + [every or not run.prefilling]
+            self._append(columns, run, tokens, logits)
+            root_row = None if run.prefilling else first + len(tokens) - 1
+            plan.append(Planned(run, first, len(tokens), Draft(), root_row, prefill=True))
         return columns.arrays(), plan
 
     @staticmethod
@@ -355,7 +394,7 @@ class Loop:
                 continue
             for run in self.scheduler.fork(planned.run):
                 self._begin(run)
-                forked.append(Planned(run, planned.first, 0, EMPTY, planned.root, prefill=True))
+                forked.append(Planned(run, planned.first, 0, Draft(), planned.root, prefill=True))
         return forked
 
     def _verify(self, outcome: Pass, planned: Planned) -> Verdict | None:
@@ -435,8 +474,42 @@ class Loop:
 
     # ---- 5 keep ---------------------------------------------------------------------------------
 
+    @staticmethod
+    def _rows(plan: Sequence[Planned], *, drafts: bool) -> tuple[tuple[int, int], ...]:
+        """(context, rows) of each sequence in the pass; before histories grow by what was said."""
+        return tuple(
+            (
+                p.run.computed - p.count if p.prefill else len(p.run.entry.tokens),
+                p.count + (len(p.tree) if drafts else 0),
+            )
+            for p in plan
+            if p.count
+        )
+
+    def _report(self, plan: Sequence[Planned], step: Step) -> PassReport:
+        rows = self._rows(plan, drafts=True)
+        return PassReport(rows, step.draft_ms, step.pass_ms, step.sampling_ms)
+
+    def _plain_ms(self, plan: Sequence[Planned], step: Step) -> float:
+        """What the pass would have taken without drafts, as the cost curve puts it."""
+        if not step.draft_rows:
+            return step.pass_ms
+        return self.engine.cost.ms(self._rows(plan, drafts=False))
+
+    @staticmethod
+    def _share(step: Step, plain_ms: float, decoded: Sequence[Planned]) -> None:
+        """Charge the step to the completions that decoded in it, in equal parts."""
+        for planned in decoded:
+            usage = planned.run.usage
+            usage.draft_ms += step.draft_ms / len(decoded)
+            usage.pass_ms += step.pass_ms / len(decoded)
+            usage.sampling_ms += step.sampling_ms / len(decoded)
+            usage.rest_ms += step.rest_ms / len(decoded)
+            took = step.pass_ms + step.draft_ms
+            usage.saved_ms += (planned.gained * plain_ms - took) / len(decoded)
+
     def _learn(
-        self, verified: Sequence[tuple[Planned, Verdict]], outcome: Pass, pass_ms: float
+        self, verified: Sequence[tuple[Planned, Verdict]], outcome: Pass, report: PassReport
     ) -> None:
         """Tell drafters and controllers what came of their proposals, a whole batch at a time."""
         for planned, verdict in verified:
@@ -456,7 +529,7 @@ class Loop:
             ]
             try:
                 drafter.observe(seen, outcome)
-                controller.observe(seen, pass_ms)
+                controller.observe(seen, report)
             except Exception as error:
                 for planned, _ in pairs:
                     self._give_up(planned.run, drafter, error)
@@ -491,7 +564,8 @@ class Loop:
             run.index,
             piece.text,
             tuple(kept),
-            tuple(i < len(accepted) for i in range(len(kept))),
+            self._origins(planned, accepted)[: len(kept)],
+            len(planned.tree),
             logprobs,
             self._prompt_report(run),
         )
@@ -499,6 +573,14 @@ class Loop:
             job.emit(event)
         else:
             self._finish(run, reason, event=event)
+
+    def _origins(self, planned: Planned, accepted: Sequence[int]) -> tuple[str | None, ...]:
+        """Who proposed each of the step's tokens."""
+        if not accepted:
+            return (None,)
+        names = planned.tree.origins
+        drafter = (planned.run.job.speculation.drafter or self.plan.drafter).partition(":")[0]
+        return (*(names[node] if names else drafter for node in accepted), None)
 
     def _prompt_report(self, run: Run) -> tuple[TokenLogprob, ...] | None:
         """The prompt's log-probabilities, once, with the first event of completion 0."""
@@ -512,6 +594,7 @@ class Loop:
         run, usage, now = planned.run, planned.run.usage, time.perf_counter()
         usage.rows += planned.count + len(planned.tree)
         usage.completion_tokens += kept
+        planned.gained = kept
         if not run.first_token:
             run.first_token = now
             usage.first_token_ms = (now - run.submitted) * 1000
@@ -520,7 +603,8 @@ class Loop:
             return
         usage.steps += 1
         if not len(planned.tree):
-            usage.plain_steps += 1
+            usage.empty_steps += planned.draft.empty
+            usage.plain_steps += not planned.draft.empty
             return
         usage.draft_steps += 1
         usage.draft_tokens += len(planned.tree)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 from outrider import models, registry
-from outrider.decode import Defaults, Loop
+from outrider.decode import Loop
 from outrider.engines.base import TargetModel
 from outrider.engines.native import NativeEngine
 from outrider.errors import CapacityError, ModelFileError, UsageError
 from outrider.models.gguf import GgufFile
+from outrider.plan import Plan
 from outrider.runner import Runner
 from outrider.sampling import derive_seed, draw_seed
 from outrider.scheduler import Job
@@ -65,14 +66,19 @@ class LLM:
         cache_budget: bytes for the key-value cache; None takes enough for one full context.
         max_streams: completions computed at the same time, at most.
         kernel: instruction set; None takes OUTRIDER_KERNEL, else the best one here.
-        drafter: what rides ahead, by its registered name; None and "none" decode plainly.
-        controller: how many drafted tokens to spend, by its registered name.
-        num_draft_tokens: drafted tokens a step at most; None leaves it to the controller.
+        plan: how to speculate, or the file that says so; None takes the default. The next five
+            change single parts of it.
+        drafter: what rides ahead, by its registered name; "none" decodes plainly.
+        draft_model: the model that the drafter `model` drafts with, named like `model`.
+        controller: what decides how many drafted tokens to spend, by its registered name.
+        num_draft_tokens: drafted tokens a step at most.
+        verification: which drafted tokens stand, by its registered name.
         speculation: False decodes plainly whatever is asked for; None takes OUTRIDER_SPECULATION
             (on or off), else True.
         seed: for requests without one; None draws one for each, and their completions record it.
         accept_terms: accept the terms the model comes under.
-        progress: told how far a download is.
+        progress: told how far the model's download is, and then its loading, by the calling
+            thread. What it raises ends either.
 
     Raises:
         UsageError: an argument cannot be honoured.
@@ -90,9 +96,12 @@ class LLM:
         cache_budget: int | None = None,
         max_streams: int = MAX_STREAMS,
         kernel: str | None = None,
+        plan: Plan | str | os.PathLike[str] | None = None,
         drafter: str | None = None,
-        controller: str = "fixed",
+        draft_model: str | None = None,
+        controller: str | None = None,
         num_draft_tokens: int | None = None,
+        verification: str | None = None,
         speculation: bool | None = None,
         seed: int | None = None,
         accept_terms: bool = False,
@@ -103,30 +112,32 @@ class LLM:
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise UsageError(f"seed has to lie in [0, {MAX_SEED}], not {seed}.")
         self.speculation, self._why_plain = _switch(speculation)
-        self.drafter, self.controller = drafter or "none", controller
-        self.num_draft_tokens = num_draft_tokens
-        self.seed = seed
-        self._check_speculation(
-            Speculation(
-                enabled=self.speculation,
-                drafter=self.drafter,
-                controller=controller,
-                num_draft_tokens=num_draft_tokens,
-            )
+        if not isinstance(plan, Plan):
+            plan = Plan() if plan is None else Plan.load(Path(plan))
+        self.plan = plan.but(
+            drafter=drafter,
+            draft_model=draft_model,
+            controller=controller,
+            num_draft_tokens=num_draft_tokens,
+            verification=verification,
         )
+        self.seed = seed
+        self._check_speculation(self._planned(Speculation(enabled=self.speculation)))
         if not isinstance(model, Model):
             path = models.ensure(model, accept_terms=accept_terms, progress=progress)
             model = load(
-                path, threads=threads, context=context, cache_bytes=cache_budget, kernel=kernel
+                path,
+                threads=threads,
+                context=context,
+                cache_bytes=cache_budget,
+                kernel=kernel,
+                progress=progress,
             )
         self.model = model
         self.engine, self.tokenizer = model.engine, model.tokenizer
         # Promise 2: what a pass costs here is known before the first draft is.
         _ = self.engine.cost
-        defaults = Defaults(
-            drafter=self.drafter, controller=controller, num_draft_tokens=num_draft_tokens
-        )
-        self._runner = Runner(Loop(self.engine, max_streams=max_streams, defaults=defaults))
+        self._runner = Runner(Loop(self.engine, max_streams=max_streams, plan=self.plan))
         # The thread ends with the model that nobody uses any more, and before the interpreter does.
         self._end = weakref.finalize(self, self._runner.close)
 
@@ -187,7 +198,8 @@ class LLM:
             "drafter": speculation.drafter if speculation.enabled else "none",
             "controller": speculation.controller if speculation.enabled else None,
             "num_draft_tokens": speculation.num_draft_tokens if speculation.enabled else None,
-            "verification": speculation.verification,
+            "verification": speculation.verification if speculation.enabled else "coupled",
+            "plan": self.plan.name,
             "why_plain": why_plain,
         }
         return Stream(self._runner.submit(make, request.n), request, tokens, seed, record)
@@ -340,14 +352,7 @@ class LLM:
     def _resolve(self, wish: Speculation | None) -> tuple[Speculation, str | None]:
         """What a request gets of what it wishes, and why it is decoded plainly if it is."""
         wish = wish or Speculation()
-        resolved = replace(
-            wish,
-            drafter=wish.drafter or self.drafter,
-            controller=wish.controller or self.controller,
-            num_draft_tokens=self.num_draft_tokens
-            if wish.num_draft_tokens is None
-            else wish.num_draft_tokens,
-        )
+        resolved = self._planned(wish)
         if not self.speculation:
             resolved = replace(resolved, enabled=False)
         self._check_speculation(resolved)
@@ -359,10 +364,27 @@ class LLM:
             return replace(resolved, enabled=False), "no drafter was asked for"
         return resolved, None
 
+    def _planned(self, wish: Speculation) -> Speculation:
+        """The wish, with the plan's parts where it names none."""
+        plan = self.plan.but(
+            drafter=wish.drafter,
+            controller=wish.controller,
+            num_draft_tokens=wish.num_draft_tokens,
+            verification=wish.verification,
+        )
+        return Speculation(
+            enabled=wish.enabled,
+            drafter=plan.drafter,
+            controller=plan.controller,
+            num_draft_tokens=plan.num_draft_tokens,
+            verification=plan.verification,
+        )
+
     @staticmethod
     def _check_speculation(wish: Speculation) -> None:
         """Raise for parts that do not exist and for settings that could have no effect."""
-        registry.load("verifiers", wish.verification)
+        if wish.verification is not None:
+            registry.load("verifiers", wish.verification)()
         if wish.drafter is not None:
             registry.load("drafters", wish.drafter)
         if wish.controller is not None:
@@ -382,6 +404,7 @@ def load(
     context: int | None = None,
     cache_bytes: int | None = None,
     kernel: str | None = None,
+    progress: Callable[[models.Progress], None] | None = None,
 ) -> Model:
     """Open a model file; see `LLM` for the arguments.
 
@@ -394,25 +417,25 @@ def load(
         file = GgufFile(path)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
-    # The engine repacks the weights in C++ while the tokenizer is built in Python.
+    # The tokenizer is built in Python while the engine repacks the weights in C++, and that in this
+    # thread: it is the one that an interrupt reaches.
     with ThreadPoolExecutor(1) as pool:
-        engine = pool.submit(
-            NativeEngine,
+        tokenizer = pool.submit(Tokenizer.from_metadata, file.metadata)
+        template = pool.submit(ChatTemplate.from_metadata, file.metadata)
+        native = NativeEngine(
             file,
             threads=threads,
             context=context,
             cache_bytes=cache_bytes,
             kernel=kernel,
+            progress=progress,
         )
-        tokenizer = Tokenizer.from_metadata(file.metadata)
-        template = ChatTemplate.from_metadata(file.metadata)
-        native = engine.result()
     return Model(
         name=file.name,
         fingerprint=file.fingerprint(),
         engine=native,
-        tokenizer=tokenizer,
-        template=template if TEMPLATE in file.metadata else None,
+        tokenizer=tokenizer.result(),
+        template=template.result() if TEMPLATE in file.metadata else None,
         facts={"kernel": native.kernel, "threads": native.threads},
     )
 

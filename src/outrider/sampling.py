@@ -31,6 +31,7 @@ __all__ = [
     "StreamId",
     "derive_seed",
     "draw_seed",
+    "exponential",
     "gumbel",
     "hash_noise",
     "logprob",
@@ -38,7 +39,9 @@ __all__ = [
     "probabilities",
     "processed_logits",
     "reference_choose",
+    "reference_draw",
     "top",
+    "uniform",
 ]
 
 _WORD: Final = 2**64 - 1
@@ -125,10 +128,19 @@ def hash_noise(
     return mixed.reshape(np.shape(tokens))
 
 
+def uniform(h: ArrayLike) -> NDArray[np.float64]:
+    """Uniform noise of 32 hashed bits: v = (h + ½) / 2³², strictly between 0 and 1."""
+    return np.asarray((np.asarray(h, np.float64) + 0.5) / 2.0**32)
+
+
+def exponential(h: ArrayLike) -> NDArray[np.float64]:
+    """Standard exponential noise of 32 hashed bits: −log1p(−v) with v of `uniform`."""
+    return np.asarray(-np.log1p(-uniform(h)))
+
+
 def gumbel(h: ArrayLike) -> NDArray[np.float64]:
-    """Standard Gumbel noise of 32 hashed bits: −log(−log1p(−v)) with v = (h + ½) / 2³²."""
-    v = (np.asarray(h, np.float64) + 0.5) / 2.0**32
-    return np.asarray(-np.log(-np.log1p(-v)))
+    """Standard Gumbel noise of 32 hashed bits: −log(−log1p(−v)) with v of `uniform`."""
+    return np.asarray(-np.log(exponential(h)))
 
 
 # ------------------------------------------------------------------------------------- logits
@@ -265,6 +277,21 @@ def reference_choose(
     return int(x.argmax())
 
 
+def reference_draw(
+    weights: NDArray[np.float64], *, seed: int, position: int, stream: int, index: int = 0
+) -> int:
+    """What `Sampler.draw` draws, by the definition; ties go to the lowest id.
+
+    Raises:
+        SamplingError: no weight is positive.
+    """
+    if not (weights > 0.0).any():
+        raise SamplingError("No token is left to choose from: all weights are zero.")
+    noise = exponential(hash_noise(seed, index, stream, position, np.arange(len(weights))))
+    with np.errstate(divide="ignore"):
+        return int(np.where(weights > 0.0, noise / weights, np.inf).argmin())
+
+
 # ------------------------------------------------------------------------------------- sampler
 
 
@@ -364,6 +391,44 @@ class Sampler(_native.Sampler):
             UsageError: as in `choose`.
         """
         return super().processed(logits, path, mask)
+
+    def probabilities(
+        self,
+        logits: NDArray[np.float32],
+        path: Sequence[int] = (),
+        mask: NDArray[np.uint32] | None = None,
+    ) -> NDArray[np.float64]:
+        """The distribution that `choose` draws from, float64[vocab_size]; see `probabilities`.
+
+        What `choose` cannot choose has probability 0, and so has what is less than e⁻⁷⁰⁰ times
+        as likely as the likeliest.
+
+        Raises:
+            SamplingError: as in `choose`.
+            UsageError: as in `choose`.
+        """
+        return super().probabilities(logits, path, mask)
+
+    def draw(self, weights: NDArray[np.float64], position: int, stream: int) -> int:
+        """A token drawn with this completion's noise, but not from its logits.
+
+        The smallest of exponential noise / weight wins: the Gumbel-max trick without its outer
+        logarithm.
+
+        Args:
+            weights: float64[vocab_size], not negative; they need not sum to one.
+            position: absolute index of the token to be drawn.
+            stream: the `StreamId` of what the noise is used for.
+
+        Raises:
+            SamplingError: no weight is positive.
+            UsageError: weights of the wrong size.
+        """
+        return super().draw(weights, position, stream)
+
+    def uniforms(self, position: int, count: int, stream: int) -> NDArray[np.float64]:
+        """Uniform noise of a position, one number for each of `count` uses, float64[count]."""
+        return uniform(hash_noise(self.seed, self.index, stream, position, np.arange(count)))
 
     def noise(self, position: int, tokens: Sequence[int]) -> NDArray[np.float64]:
         """The Gumbel noise of some tokens at a position, float64[len(tokens)]."""

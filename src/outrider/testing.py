@@ -1,4 +1,4 @@
-"""Test suites that any engine or drafter has to pass; a plug-in's own tests inherit them.
+"""Test suites that any engine, drafter or verifier has to pass; a plug-in's own tests inherit them.
 
     class TestMyEngine(EngineContract):
         @pytest.fixture
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from outrider.drafters.base import DraftEntry, Drafter, Observation
 from outrider.engines.base import HISTORY, CachedSequence, Pass, Rows, TargetModel
 from outrider.errors import CapacityError, SamplingError, UsageError
-from outrider.sampling import Sampler
+from outrider.sampling import Sampler, pack_mask, probabilities
 from outrider.tree import ROOT, Tree
 from outrider.types import Sampling, Verdict
-from outrider.verify import coupled_walk
+from outrider.verify import Verifier, coupled_walk
 
 
 def committed(
@@ -443,6 +443,7 @@ class DrafterContract:
             assert [entry.tokens for entry in entries] == before
             for (entry, sequence), tree in zip(running, trees, strict=True):
                 tree.check(target.vocab_size)
+                assert drafter.draws or not tree.distributions
                 assert len(tree) <= nodes
                 assert all(len(tree.path(node)) <= depth for node in range(len(tree)))
                 if not target.capabilities.trees:
@@ -500,3 +501,146 @@ class DrafterContract:
         drafter.begin(entry)
         drafter.end(entry)
         drafter.end(entry)
+
+
+class GivenPass(Pass):
+    """A pass with these logits, float32[rows, vocab_size]."""
+
+    def __init__(self, logits: NDArray[np.float32]) -> None:
+        self._logits = logits
+
+    def numpy(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        return self._logits[list(rows)]
+
+
+class VerifierContract:
+    """What the loop relies on in a `Verifier`, on trees of point masses."""
+
+    VOCAB = 4
+    DRAWS = 3000
+    TREES = (
+        Tree(),
+        Tree.chain([2, 0], [0.5, 0.5]),
+        Tree((1, 3, 0, 2, 1), (ROOT, ROOT, 1, 1, 0), (0.5,) * 5),
+    )
+
+    @abstractmethod
+    def make(self) -> Verifier:
+        """A fresh verifier."""
+
+    def logits(self, path: Sequence[int]) -> NDArray[np.float32]:
+        """What a made-up target says after these tokens."""
+        normal = np.random.default_rng([9, *path]).normal(size=self.VOCAB)
+        return (1.5 * normal).astype(np.float32)
+
+    def outcome(self, tree: Tree, before: Sequence[int] = (), offset: int = 0) -> Pass:
+        """The pass over a tree whose root is row `offset`."""
+        paths = [[tree.tokens[n] for n in tree.path(node)] for node in range(ROOT, len(tree))]
+        rows = [self.logits([*before, *path]) for path in paths]
+        return GivenPass(np.array([rows[0]] * offset + rows))
+
+    def sampler(self, sampling: Sampling, seed: int) -> Sampler:
+        return Sampler(sampling, vocab_size=self.VOCAB, seed=seed)
+
+    def said(self, tree: Tree, verdict: Verdict) -> list[int]:
+        return [*(tree.tokens[node] for node in verdict.accepted), verdict.token]
+
+    @pytest.mark.parametrize("tree", TREES)
+    def test_accepted_nodes_are_a_path_that_ends(self, tree: Tree) -> None:
+        verifier, outcome = self.make(), self.outcome(tree)
+        for seed in range(100):
+            sampler = self.sampler(Sampling(temperature=1.0), seed)
+            verdict = verifier.verify(outcome, 0, 7, tree, sampler)
+            last = verdict.accepted[-1] if verdict.accepted else ROOT
+            assert verdict.accepted == tree.path(last)
+            assert verdict.token not in [tree.tokens[child] for child in tree.children(last)]
+
+    @pytest.mark.parametrize("tree", TREES)
+    def test_the_same_seed_says_the_same_anywhere_in_a_pass(self, tree: Tree) -> None:
+        sampling = Sampling(temperature=1.0, presence_penalty=0.5)
+        verdicts = [
+            [
+                self.make().verify(
+                    self.outcome(tree, (), offset), offset, 7, tree, self.sampler(sampling, seed)
+                )
+                for seed in range(50)
+            ]
+            for offset in (0, 3)
+        ]
+        assert verdicts[0] == verdicts[1]
+        assert len(set(verdicts[0])) > 1
+
+    @pytest.mark.parametrize("tree", TREES)
+    def test_masks_are_kept(self, tree: Tree) -> None:
+        allowed = {node: {(node + 1) % 4, (node + 3) % 4} for node in range(ROOT, len(tree))}
+        verifier, outcome = self.make(), self.outcome(tree)
+        for temperature in (0.0, 1.0):
+            for seed in range(50):
+                sampler = self.sampler(Sampling(temperature=temperature), seed)
+                verdict = verifier.verify(
+                    outcome, 0, 7, tree, sampler, mask=lambda n: pack_mask(list(allowed[n]), 4)
+                )
+                reached = [ROOT, *verdict.accepted]
+                for node, token in zip(reached, self.said(tree, verdict), strict=True):
+                    assert token in allowed[node]
+
+    @pytest.mark.parametrize("temperature", [0.0, 1.0])
+    def test_no_token_can_be_chosen(self, temperature: float) -> None:
+        tree = Tree.chain([1], [0.5])
+        sampler = self.sampler(Sampling(temperature=temperature), 0)
+        nan = GivenPass(np.full((2, 4), np.nan, np.float32))
+        with pytest.raises(SamplingError):
+            self.make().verify(nan, 0, 7, tree, sampler)
+        with pytest.raises(SamplingError):
+            self.make().verify(
+                self.outcome(tree), 0, 7, tree, sampler, mask=lambda _: pack_mask([], 4)
+            )
+
+
+class ExactVerifierContract(VerifierContract):
+    """What the loop relies on in a `Verifier` that is not lossy."""
+
+    def test_it_does_not_call_itself_lossy(self) -> None:
+        assert not self.make().lossy
+
+    @pytest.mark.parametrize("tree", VerifierContract.TREES)
+    def test_greedily_it_says_what_the_target_says(self, tree: Tree) -> None:
+        for before in range(20):
+            outcome = self.outcome(tree, [before])
+            expected = coupled_walk(
+                outcome.numpy(range(1 + len(tree))), tree, self.sampler(Sampling(), 0), 7
+            )
+            assert self.make().verify(outcome, 0, 7, tree, self.sampler(Sampling(), 0)) == expected
+
+    @pytest.mark.parametrize("tree", VerifierContract.TREES)
+    @pytest.mark.parametrize(
+        "sampling",
+        [Sampling(temperature=1.0), Sampling(temperature=0.8, top_k=3, frequency_penalty=1.0)],
+    )
+    def test_two_tokens_have_the_target_s_distribution(
+        self, tree: Tree, sampling: Sampling
+    ) -> None:
+        verifier = self.make()
+        first = self.outcome(tree)
+        counts = np.zeros((self.VOCAB, self.VOCAB))
+        for seed in range(self.DRAWS):
+            sampler = self.sampler(sampling, seed)
+            said = self.said(tree, verifier.verify(first, 0, 7, tree, sampler))
+            if len(said) == 1:
+                sampler.advance(said)
+                second = GivenPass(self.logits(said)[None])
+                said.append(verifier.verify(second, 0, 8, Tree(), sampler).token)
+            counts[said[0], said[1]] += 1
+        joint = np.array(
+            [
+                p * probabilities(self.logits([token]), sampling, output=[token])
+                for token, p in enumerate(probabilities(self.logits([]), sampling))
+            ]
+        )
+        assert (counts[joint == 0.0] == 0.0).all()
+        expected = self.DRAWS * joint[joint > 0.0]
+        chi_square = ((counts[joint > 0.0] - expected) ** 2 / expected).sum()
+        # A chi-square of k degrees of freedom exceeds k + 2 sqrt(k t) + 2 t with probability at
+        # most e^-t (Laurent and Massart, 2000).
+        k, t = expected.size - 1, 14.0
+        assert chi_square < k + 2 * (k * t) ** 0.5 + 2 * t

@@ -25,14 +25,17 @@ class Tree:
         tokens: node i's token id.
         parents: node i's parent, a lower index or ROOT. Siblings carry different tokens.
         probabilities: node i's probability given that the target picked its parent.
-        distributions: for a parent (ROOT included), the draft's full distribution over the
-            vocabulary, where the verification needs it; absent means a point mass on the child.
+        distributions: for a parent (ROOT included), the full distribution over the vocabulary,
+            float64[vocab_size], that its child was drawn from; absent means that its children
+            were not drawn but picked: each is a point mass.
+        origins: for each node, the name of what proposed it, where a drafter has several sources.
     """
 
     tokens: tuple[int, ...] = ()
     parents: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     distributions: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
 
     @classmethod
     def chain(cls, tokens: Sequence[int], probabilities: Sequence[float]) -> Tree:
@@ -46,6 +49,8 @@ class Tree:
         """Raise ValueError where the tree breaks its own rules; for tests and third parties."""
         if not len(self.tokens) == len(self.parents) == len(self.probabilities):
             raise ValueError("tokens, parents and probabilities differ in length")
+        if self.origins and len(self.origins) != len(self.tokens):
+            raise ValueError("origins and tokens differ in length")
         siblings = set()
         for node, (token, parent) in enumerate(zip(self.tokens, self.parents, strict=True)):
             if not ROOT <= parent < node:
@@ -57,6 +62,19 @@ class Tree:
             if (parent, token) in siblings:
                 raise ValueError(f"node {node} repeats its sibling's token {token}")
             siblings.add((parent, token))
+        for parent, q in self.distributions.items():
+            self._check_distribution(parent, q, vocab_size)
+
+    def _check_distribution(self, parent: int, q: NDArray[np.float64], vocab_size: int) -> None:
+        if not ROOT <= parent < len(self):
+            raise ValueError(f"a distribution belongs to node {parent}, which does not exist")
+        if q.shape != (vocab_size,) or q.dtype != np.float64:
+            raise ValueError(f"the distribution below node {parent} is not float64[{vocab_size}]")
+        if not (q.min() >= 0.0 and abs(q.sum() - 1.0) <= 1e-6):
+            raise ValueError(f"the distribution below node {parent} is none")
+        for child in self.children(parent):
+            if q[self.tokens[child]] == 0.0:
+                raise ValueError(f"node {child} has probability 0 in what it was drawn from")
 
     def children(self, parent: int) -> Iterator[int]:
         """The nodes below `parent` (ROOT for the first level), in order."""
@@ -86,6 +104,7 @@ class Tree:
             tuple(place[self.parents[n]] for n in nodes),
             tuple(self.probabilities[n] for n in nodes),
             {place[p]: q for p, q in self.distributions.items() if p in place},
+            tuple(self.origins[n] for n in nodes) if self.origins else (),
         )
 
 

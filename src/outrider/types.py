@@ -103,18 +103,21 @@ class Sampling:
 class Speculation:
     """What one request wants of speculation.
 
+    A part is named as `name` or with its options, as `name:key=value,key=value`.
+
     Attributes:
         enabled: False decodes plainly.
         drafter: the name of a registered drafter; None takes the model's default.
         num_draft_tokens: draft rows a step at most; None leaves it to the controller.
-        verification: the name of a registered verifier.
+        verification: the name of a registered verifier; None takes the model's default, and what
+            is not speculated needs none.
         controller: the name of a registered controller; None takes the model's default.
     """
 
     enabled: bool = True
     drafter: str | None = None
     num_draft_tokens: int | None = None
-    verification: str = "coupled"
+    verification: str | None = None
     controller: str | None = None
 
     def __post_init__(self) -> None:
@@ -220,9 +223,19 @@ class Usage:
     """Counters of one completion; rates are derived, never stored.
 
     Times are in milliseconds. Rejected work counts as work: `rows` includes it. Steps of decoding
-    are told apart: those that drafted, and those that did not on purpose.
+    are told apart: those that drafted, those that did not on purpose, and those for which the
+    drafter had nothing to propose. Of a step that several completions share, each bears an equal
+    part.
 
     Attributes:
+        plain_steps: steps without a draft on purpose: none was asked for, or none was worth a row.
+        empty_steps: steps for which a draft was asked for and nothing came.
+        draft_ms: drafting, and deciding what of it to compute.
+        pass_ms: the target's passes.
+        sampling_ms: choosing tokens, which is verifying the draft.
+        rest_ms: text, records, and what drafters and controllers learn.
+        saved_ms: what speculation has saved, or lost where it is negative: the time that the cost
+            curve puts on plain decoding of the same tokens, less the time taken.
         note: why the completion was not speculated as asked, where that is so.
     """
 
@@ -232,6 +245,7 @@ class Usage:
     steps: int = 0
     rows: int = 0
     plain_steps: int = 0
+    empty_steps: int = 0
     draft_steps: int = 0
     draft_tokens: int = 0
     accepted_tokens: int = 0
@@ -240,6 +254,11 @@ class Usage:
     first_token_ms: float = 0.0
     decode_ms: float = 0.0
     total_ms: float = 0.0
+    draft_ms: float = 0.0
+    pass_ms: float = 0.0
+    sampling_ms: float = 0.0
+    rest_ms: float = 0.0
+    saved_ms: float = 0.0
     note: str | None = None
 
     @property
@@ -271,7 +290,7 @@ class Step:
     accepted: int = 0
     draft_ms: float = 0.0
     pass_ms: float = 0.0
-    verify_ms: float = 0.0
+    sampling_ms: float = 0.0
     rest_ms: float = 0.0
 
 
@@ -283,7 +302,8 @@ class Event:
         index: which completion of the request (0 to n − 1).
         text: text that is final; it never splits a character or holds part of a stop string.
         tokens: the tokens that came with this event; text may lag behind them.
-        drafted: for each token, whether it was drafted and accepted.
+        origins: for each token, the drafter that proposed it; None for the target's own choice.
+        draft_tokens: nodes of the draft that the pass verified.
         logprobs: for each token, where asked for.
         prompt_logprobs: with the first event of completion 0, where asked for.
         finish_reason: set on the last event of a completion.
@@ -294,7 +314,8 @@ class Event:
     index: int = 0
     text: str = ""
     tokens: tuple[int, ...] = ()
-    drafted: tuple[bool, ...] = ()
+    origins: tuple[str | None, ...] = ()
+    draft_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] | None = None
     prompt_logprobs: tuple[TokenLogprob, ...] | None = None
     finish_reason: FinishReason | None = None

@@ -12,7 +12,9 @@ from outrider.control.fixed import FixedController
 from outrider.decode import Loop
 from outrider.drafters.base import DraftEntry, Drafter
 from outrider.engines.toy import ToyEngine
+from outrider.sampling import StreamId
 from outrider.scheduler import Job
+from outrider.testing import committed
 from outrider.tree import EMPTY, ROOT, Tree
 from outrider.types import Event, Sampling, Speculation, Usage
 
@@ -48,7 +50,7 @@ class Answer:
 
     tokens: list[int] = field(default_factory=list)
     text: str = ""
-    drafted: list[bool] = field(default_factory=list)
+    origins: list[str | None] = field(default_factory=list)
     logprobs: list = field(default_factory=list)
     prompt_logprobs: tuple | None = None
     reason: str | None = None
@@ -59,7 +61,7 @@ class Answer:
         assert self.reason is None, "an event after the last one"
         self.tokens += event.tokens
         self.text += event.text
-        self.drafted += event.drafted
+        self.origins += event.origins
         self.logprobs += event.logprobs or ()
         self.prompt_logprobs = event.prompt_logprobs or self.prompt_logprobs
         self.reason, self.error, self.usage = event.finish_reason, event.error, event.usage
@@ -171,6 +173,41 @@ class ForeignDrafter(Drafter):
         return [Tree.chain([self.target.vocab_size], [0.5]) for _ in batch]
 
 
+class SelfDrafter(Drafter):
+    """The target as its own drafter: draws chains from the target's distribution."""
+
+    draws = True
+    blur = 0.0
+
+    def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
+        return [self._chain(entry) for entry in batch]
+
+    def _chain(self, entry: DraftEntry) -> Tree:
+        model, tokens, drawn_from = ToyEngine(), list[int](), dict[int, np.ndarray]()
+        pending, sequence = entry.tokens, model.open([], model.context)
+        for node in range(min(entry.max_nodes, entry.max_depth)):
+            logits = model.forward(committed(sequence, pending)).numpy([len(pending) - 1])[0]
+            p = entry.sampler.probabilities(logits, tokens)
+            q = drawn_from[ROOT + node] = (1 - self.blur) * p + self.blur / len(p)
+            position = len(entry.tokens) + node
+            pending = [entry.sampler.draw(q, position, StreamId.DRAFT)]
+            tokens += pending
+        chain = Tree.chain(tokens, [0.5] * len(tokens))
+        return Tree(chain.tokens, chain.parents, chain.probabilities, drawn_from)
+
+
+class BlurredDrafter(SelfDrafter):
+    """Draws something else every other time."""
+
+    blur = 0.5
+
+
+class SecretiveDrafter(SelfDrafter):
+    """Does not say that it draws."""
+
+    draws = False
+
+
 class GreedyDrafter(Drafter):
     """Takes no notice of its limits."""
 
@@ -181,11 +218,20 @@ class GreedyDrafter(Drafter):
 class WastefulController(FixedController):
     """Spends whatever is proposed."""
 
-    def choose(self, batch, trees, budget):
+    def choose(self, batch, trees, room):
         return list(trees)
 
 
+class ChoosyController(FixedController):
+    """Drops what seems unlikely to it."""
+
+    looks_at_draws = True
+
+
 DRAFTERS = {
+    "self": SelfDrafter,
+    "blurred": BlurredDrafter,
+    "secretive": SecretiveDrafter,
     "greedy": GreedyDrafter,
     "random": RandomDrafter,
     "oracle": OracleDrafter,
@@ -196,7 +242,8 @@ DRAFTERS = {
 
 
 def load(group: registry.Group, name: str):
-    own = {"drafters": DRAFTERS, "controllers": {"wasteful": WastefulController}}.get(group, {})
+    controllers = {"wasteful": WastefulController, "choosy": ChoosyController}
+    own = {"drafters": DRAFTERS, "controllers": controllers}.get(group, {})
     return own[name] if name in own else registry.load(group, name)
 
 

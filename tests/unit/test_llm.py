@@ -130,6 +130,17 @@ def test_drafting_changes_no_token(llm: LLM, temperature: float) -> None:
         assert drafted.record["why_plain"] is None
 
 
+@pytest.mark.parametrize("verification", ["rejection", "typical:epsilon=0.2,delta=0.4"])
+def test_other_rules_of_verification_are_greedily_the_same(llm: LLM, verification: str) -> None:
+    plain = llm.generate(CHANT, max_tokens=32)
+    drafted = llm.generate(CHANT, max_tokens=32, drafter="ngram", verification=verification)
+    assert drafted.tokens == plain.tokens
+    assert drafted.usage.accepted_tokens > 0
+    assert drafted.record["verification"] == verification
+    undrafted = llm.generate(CHANT, max_tokens=32, verification=verification)
+    assert undrafted.record["verification"] == "coupled"
+
+
 def test_drafts_are_accepted_where_text_repeats(llm: LLM) -> None:
     usage = llm.generate(CHANT, max_tokens=32, drafter="ngram").usage
 
@@ -316,6 +327,11 @@ def test_a_closed_model_refuses(model: Model) -> None:
         (lambda llm: llm.generate("Hi", drafter="ngrm"), "did you mean 'ngram'"),
         (lambda llm: llm.generate("Hi", controller="fixd"), "did you mean 'fixed'"),
         (lambda llm: llm.generate("Hi", verification="couple"), "did you mean 'coupled'"),
+        (lambda llm: llm.generate("Hi", verification="typical:epsilon=7"), "has to lie in"),
+        (
+            lambda llm: llm.generate("Hi", drafter="ngram:matches=7"),
+            "option of the drafter 'ngram'",
+        ),
         (lambda llm: llm.generate("Hi", num_draft_tokens=3), "needs a drafter"),
         (lambda llm: llm.generate("Hi\ud800"), "surrogate"),
         (lambda llm: llm.generate(), "exactly one of prompt, messages and tokens"),

@@ -22,7 +22,9 @@ from outrider.sampling import (
     probabilities,
     processed_logits,
     reference_choose,
+    reference_draw,
     top,
+    uniform,
 )
 from outrider.types import Sampling
 
@@ -128,6 +130,76 @@ def test_processed_equals_the_reference(case: dict) -> None:
     )
     x = make_sampler(case).processed(case["logits"], case["path"], case["mask"])
     np.testing.assert_array_equal(x, expected)
+
+
+@given(case=cases())
+@settings(max_examples=200, deadline=None)
+def test_probabilities_equal_the_reference(case: dict) -> None:
+    expected = probabilities(
+        case["logits"],
+        case["sampling"],
+        prompt=case["prompt"],
+        output=case["output"] + case["path"],
+        mask=case["mask"],
+    )
+    p = make_sampler(case).probabilities(case["logits"], case["path"], case["mask"])
+    np.testing.assert_allclose(p, expected, rtol=1e-12, atol=1e-300)
+    assert p.sum() == pytest.approx(1.0, rel=1e-12)
+    # Just what can be chosen has a probability, but for what no float64 of a sum could feel.
+    x = make_sampler(case).processed(case["logits"], case["path"], case["mask"])
+    assert (p[x > -699.0] > 0.0).all()
+    assert (p[x < -701.0] == 0.0).all()
+
+
+@given(
+    n=st.sampled_from([1, 2, 15, 16, 17, 300, 5000]),
+    width=st.sampled_from([1, 3, 10_000]),
+    scale=st.sampled_from([1e-300, 1e-3, 1.0, 1e300]),
+    seed=st.integers(0, 2**64 - 1),
+    index=st.integers(0, 5),
+    position=st.integers(0, 2**40),
+)
+@settings(max_examples=200, deadline=None)
+def test_draw_equals_the_reference(
+    n: int, width: int, scale: float, seed: int, index: int, position: int
+) -> None:
+    rng = np.random.default_rng(seed % 2**32)
+    weights = scale * rng.permutation(np.where(np.arange(n) < width, rng.random(n), 0.0))
+    weights[rng.integers(n)] = scale
+    key = {"seed": seed, "index": index, "stream": StreamId.RESIDUAL, "position": position}
+    sampler = Sampler(Sampling(), vocab_size=n, seed=seed, index=index)
+    expected = reference_draw(weights, **key)
+    assert sampler.draw(weights, position, StreamId.RESIDUAL) == expected
+    assert weights[expected] > 0.0
+
+
+def test_draws_are_a_sampler_s_choices_from_the_same_distribution() -> None:
+    """The exponential race and the Gumbel-max trick are one and the same."""
+    n = 500
+    sampler = Sampler(Sampling(temperature=1.0, top_p=0.9), vocab_size=n, seed=4)
+    logits = normal_logits(n)
+    p = sampler.probabilities(logits)
+    for position in range(300):
+        assert sampler.draw(3.0 * p, position, StreamId.TARGET) == sampler.choose(logits, position)
+
+
+def test_uniforms_equal_the_reference() -> None:
+    sampler = Sampler(Sampling(), vocab_size=10, seed=3, index=2)
+    expected = uniform(hash_noise(3, 2, StreamId.ACCEPTANCE, 77, np.arange(20)))
+    found = sampler.uniforms(77, 20, StreamId.ACCEPTANCE)
+    np.testing.assert_array_equal(found, expected)
+    assert uniform(np.array([0, 2**32 - 1], np.uint32)).tolist() == [2.0**-33, 1.0 - 2.0**-33]
+    assert sampler.uniforms(77, 0, StreamId.ACCEPTANCE).shape == (0,)
+
+
+def test_nothing_to_draw_from() -> None:
+    for nothing in (np.zeros(40), np.full(40, -1.0), np.full(40, np.nan)):
+        with pytest.raises(SamplingError, match="all weights are zero"):
+            Sampler(Sampling(), vocab_size=40, seed=0).draw(nothing, 0, StreamId.DRAFT)
+        with pytest.raises(SamplingError, match="all weights are zero"):
+            reference_draw(nothing, seed=0, position=0, stream=StreamId.DRAFT)
+    with pytest.raises(UsageError, match="41 weights do not fit a vocabulary of 40"):
+        Sampler(Sampling(), vocab_size=40, seed=0).draw(np.ones(41), 0, StreamId.DRAFT)
 
 
 @pytest.mark.parametrize(
@@ -423,8 +495,17 @@ def test_kernels_give_the_same_bytes(kernel: str) -> None:
     for name in KERNELS:
         _native.use_sampling_kernels(name)
         ids, logprobs = top(logits, 500)
-        noise = Sampler(Sampling(), vocab_size=20_011, seed=1).noise(3, range(20_011))
-        answers.add((ids.tobytes(), logprobs.tobytes(), noise.tobytes()))
+        sampler = Sampler(Sampling(temperature=0.8, top_p=0.99), vocab_size=20_011, seed=1)
+        noise = sampler.noise(3, range(20_011))
+        p = sampler.probabilities(logits)
+        arrays = (
+            ids,
+            logprobs,
+            noise,
+            p,
+            Sampler(Sampling(temperature=1.3), vocab_size=20_011, seed=1).probabilities(logits),
+        )
+        answers.add((*(array.tobytes() for array in arrays), sampler.draw(p, 9, 3)))
     _native.use_sampling_kernels(kernel)
     assert len(answers) == 1
 

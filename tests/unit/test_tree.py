@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from trees import trees
@@ -47,6 +48,31 @@ def test_picked_nodes_keep_their_places() -> None:
 def test_a_broken_tree_is_found_out(tree: Tree, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         tree.check(9)
+
+
+@pytest.mark.parametrize(
+    ("parent", "q", "what"),
+    [
+        (1, np.full(4, 0.25), "node 1, which does not exist"),
+        (ROOT, np.full(5, 0.2), r"not float64\[4\]"),
+        (ROOT, np.full(4, 0.25, np.float32), r"not float64\[4\]"),
+        (ROOT, np.full(4, 0.3), "below node -1 is none"),
+        (ROOT, np.full(4, np.nan), "below node -1 is none"),
+        (ROOT, np.array([1.5, 0.0, 0.0, -0.5]), "below node -1 is none"),
+        (ROOT, np.array([0.5, 0.5, 0.0, 0.0]), "node 0 has probability 0"),
+    ],
+)
+def test_a_broken_distribution_is_found_out(parent: int, q: np.ndarray, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        Tree((2,), (ROOT,), (0.5,), {parent: q}).check(4)
+
+
+def test_distributions_stay_with_their_parents() -> None:
+    q = np.full(9, 1 / 9)
+    tree = Tree((5, 6, 7), (ROOT, 0, 1), (0.5,) * 3, {ROOT: q, 0: q, 1: q})
+    tree.check(9)
+    assert set(tree.pick([0, 1]).distributions) == {ROOT, 0, 1}
+    assert set(tree.pick([0]).distributions) == {ROOT, 0}
 
 
 @given(trees())

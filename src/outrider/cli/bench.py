@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli.options import Json, MachineOptions, command
-from outrider.cli.output import console, download_progress, print_json, size
+from outrider.cli.output import console, print_json, show_progress, size
 
 if TYPE_CHECKING:
     from outrider.engines.native import NativeEngine
@@ -46,9 +46,11 @@ def engine(
     from outrider.engines.native import NativeEngine  # noqa: PLC0415
     from outrider.lab import engine_bench  # noqa: PLC0415
 
-    with download_progress() as listener:
+    with show_progress() as listener:
         path = models.ensure(machine.model, progress=listener)
-    native = NativeEngine(path, threads=machine.threads, kernel=machine.kernel)
+        native = NativeEngine(
+            path, threads=machine.threads, kernel=machine.kernel, progress=listener
+        )
     with Console(stderr=True).status("warming up") as status:
         measured = engine_bench.measure(
             native,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from outrider.cli.options import Json, MachineOptions, command
-from outrider.cli.output import console, facts, note, print_json, size
+from outrider.cli.output import console, facts, note, print_json, show_progress, size
 from outrider.errors import DownloadError
 
 
@@ -51,7 +51,10 @@ def _model(options: MachineOptions, path: Path) -> dict[str, Any]:
     """The model as the engine has it."""
     from outrider.engines.native import NativeEngine  # noqa: PLC0415
 
-    engine = NativeEngine(path, threads=options.threads, kernel=options.kernel)
+    with show_progress() as listener:
+        engine = NativeEngine(
+            path, threads=options.threads, kernel=options.kernel, progress=listener
+        )
     metadata = engine.file.metadata
     return {
         "name": options.model,
@@ -114,7 +117,7 @@ def _print(values: dict[str, Any]) -> None:
         table.add_row("context", f"{model['context']} tokens, {model['vocab_size']} in vocabulary")
         table.add_row(
             "weights",
-            f"{size(model['file_bytes'])} in the file, {size(model['weight_bytes'])} here",
+            f"{size(model['file_bytes'])} in the file, {size(model['weight_bytes'])} in memory",
         )
         table.add_row("cache", f"{size(model['cache_bytes_per_token'])} a token")
         for kind, count in model["repacked"].items():

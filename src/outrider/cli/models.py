@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from outrider.cli.options import AcceptTerms, Json, command
-from outrider.cli.output import console, download_progress, print_json, size
+from outrider.cli.output import console, print_json, show_progress, size
 
 
 @command
@@ -21,7 +21,7 @@ def pull(
     """Fetch a model, or go on where a download stopped."""
     from outrider import models  # noqa: PLC0415
 
-    with download_progress() as listener:
+    with show_progress() as listener:
         path = models.ensure(name, accept_terms=accept_terms, progress=listener)
     model = next((m for m in models.installed() if m.path == path), None)
     if json:

@@ -166,13 +166,29 @@ class SamplingOptions:
 class SpeculationOptions:
     """Whether something cheap rides ahead, and what."""
 
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="How to speculate, as `outrider tune` wrote it."),
+    ] = None
     drafter: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What rides ahead, such as ngram. [default: none]"),
+        typer.Option(metavar="NAME", help="What rides ahead, such as ngram; none decodes plainly."),
+    ] = None
+    draft_model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The model that drafts; the drafter is then `model`."),
     ] = None
     num_draft_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Tokens to draft at a time, at most; needs --drafter."),
+        typer.Option(metavar="N", help="Tokens to draft at a time, at most."),
+    ] = None
+    verification: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which drafted tokens stand. [default: coupled]"),
+    ] = None
+    controller: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What decides how many tokens to draft."),
     ] = None
     no_speculation: Annotated[
         bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 HELD_BACK = 24
 """Characters of a growing word that are held back at most."""
+
+PATIENCE = 0.5
+"""Seconds that the loading of a model may take before a bar shows how far it is."""
 
 
 def print_json(values: Mapping[str, Any]) -> None:
@@ -130,8 +134,12 @@ def facts(title: str) -> Table:
 
 
 @contextmanager
-def download_progress() -> Iterator[Listener]:
-    """A listener that shows a bar on standard error, from the first news of a download on."""
+def show_progress() -> Iterator[Listener]:
+    """A listener that shows bars on standard error.
+
+    A download has one from its first news on; the loading of a model only on a terminal, and once
+    it has taken `PATIENCE`.
+    """
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -152,25 +160,33 @@ def download_progress() -> Iterator[Listener]:
         expand=True,
         transient=True,
     )
-    source = ""
+    current: tuple[str, str] | None = None
+    begun = 0.0
 
     def listen(progress: models.Progress) -> None:
-        nonlocal source
-        if progress.source != source:
-            source = progress.source
+        nonlocal current, begun
+        loading = progress.phase == "load"
+        if current != (progress.phase, progress.source):
+            current, begun = (progress.phase, progress.source), monotonic()
             for task in bars.task_ids:
                 bars.remove_task(task)
-            resumed = f", resumed at {size(progress.done)}" if progress.done else ""
+            if not loading:
+                resumed = f", resumed at {size(progress.done)}" if progress.done else ""
+                bars.start()
+                bars.console.print(f"{progress.name} from {progress.source}{resumed}", style="dim")
+        if loading and not (bars.console.is_terminal and monotonic() - begun >= PATIENCE):
+            return
+        if not bars.task_ids:
             bars.start()
-            bars.console.print(f"{progress.name} from {source}{resumed}", style="dim")
+            name = f"loading {progress.name}" if loading else progress.name
             # The bytes of earlier attempts are no part of this one's speed.
-            bars.add_task(progress.name, total=progress.total, completed=progress.done)
+            bars.add_task(name, total=progress.total, completed=progress.done)
         bars.update(bars.task_ids[0], completed=progress.done, total=progress.total)
 
     try:
         yield listen
     finally:
-        if source:
+        if bars.live.is_started:
             bars.stop()
 
 

@@ -46,7 +46,7 @@ def _sections(command: Any, name: str) -> Iterator[str]:
 def _row(parameter: Any) -> str:
     """A parameter's line of the table; nothing for --help."""
     if parameter.param_type_name == "argument":
-        names = parameter.name.upper()
+        names = parameter.metavar or parameter.name.upper()
     else:
         names = ", ".join(parameter.opts) + (f" {parameter.metavar}" if parameter.metavar else "")
     if parameter.name == "help":

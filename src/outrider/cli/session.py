@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from outrider.cli.options import CacheOptions, MachineOptions, SpeculationOptions
-from outrider.cli.output import download_progress
+from outrider.cli.output import show_progress
 
 if TYPE_CHECKING:
     from outrider.llm import LLM
@@ -24,7 +24,7 @@ def load_model(
     """The model, fetched first if it is not here."""
     from outrider.llm import LLM  # noqa: PLC0415
 
-    with download_progress() as listener:
+    with show_progress() as listener:
         llm = LLM(
             machine.model,
             threads=machine.threads,
@@ -45,5 +45,6 @@ def model_record(llm: LLM, model: str) -> dict[str, Any]:
         "fingerprint": llm.model.fingerprint,
         **llm.model.facts,
         "context": llm.context,
-        "drafter": llm.drafter,
+        "plan": llm.plan.name,
+        "drafter": llm.plan.drafter,
     }

@@ -57,7 +57,14 @@ class Drafter(ABC):
 
     Whatever it raises costs only speed: the entries concerned are decoded plainly from there on,
     and their record says why. After an error in `draft` the entries are tried one by one.
+
+    Attributes:
+        draws: its trees may hold distributions, because it draws tokens at random, with the noise
+            of `StreamId.DRAFT`. A token drawn has to be proposed whatever it turned out to be;
+            whether to draw one more may depend on those drawn before.
     """
+
+    draws: bool = False
 
     def __init__(self, target: TargetModel) -> None:
         self.target = target

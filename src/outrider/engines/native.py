@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -17,6 +17,7 @@ from outrider.engines import cost as costs
 from outrider.engines.base import HISTORY, CachedSequence, Capabilities, Pass, Rows, TargetModel
 from outrider.engines.machine import choose_threads, memory_bytes, processor, total_memory_bytes
 from outrider.errors import UsageError, unknown_name
+from outrider.models.download import Listener, Progress
 from outrider.models.gguf import GgufFile
 from outrider.models.store import cache_directory
 from outrider.sampling import Sampler
@@ -104,6 +105,8 @@ class NativeEngine(TargetModel):
         kernel: the instruction set; None takes OUTRIDER_KERNEL, else the best one here.
         float32: compute with the file's exact weights in 32-bit floats: slow, for comparisons.
         max_rows: rows in one pass at most.
+        progress: told how far the loading is, some 20 times a second, by the calling thread. What
+            it raises ends the loading, as an interrupt does.
 
     Raises:
         ModelFileError: the file is damaged or not supported; the message names key or tensor.
@@ -121,6 +124,7 @@ class NativeEngine(TargetModel):
         kernel: str | None = None,
         float32: bool = False,
         max_rows: int = MAX_ROWS,
+        progress: Listener | None = None,
     ) -> None:
         self.file = model if isinstance(model, GgufFile) else GgufFile(Path(model))
         self.threads = choose_threads(threads)
@@ -142,6 +146,7 @@ class NativeEngine(TargetModel):
             context or 0,
             cache_bytes if cache_bytes is not None else self._default_cache_bytes(context),
             max_rows,
+            progress and self._reporter(progress),
         )
         self.kernel = self._native.kernel
         self.context = self._native.context
@@ -154,6 +159,10 @@ class NativeEngine(TargetModel):
         self.capabilities = Capabilities(
             trees=True, max_rows=max_rows, hidden=True, layers=True, bitwise=True
         )
+
+    def _reporter(self, listener: Listener) -> Callable[[int, int], None]:
+        name, path = self.file.name, str(self.file.path)
+        return lambda done, total: listener(Progress(name, path, done, total, "load"))
 
     def _default_cache_bytes(self, context: int | None) -> int:
         architecture = self.file.metadata.get("general.architecture")

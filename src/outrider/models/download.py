@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from outrider.errors import DownloadError, UsageError
@@ -29,19 +29,21 @@ _NO = {"", "0", "false", "no", "off"}
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a download is.
+    """How far the download of a model is, or its loading into memory.
 
     Attributes:
         name: the model.
-        source: where it is coming from.
+        source: where it is coming from; its file while it is loaded.
         done: bytes that are there, those of earlier attempts included.
         total: bytes there will be, or None where nobody has said.
+        phase: which of the two.
     """
 
     name: str
     source: str
     done: int
     total: int | None
+    phase: Literal["download", "load"] = "download"
 
 
 Listener = Callable[[Progress], None]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from itertools import pairwise
 
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.cli.output import AnswerWriter, print_json, size, summary
+from outrider.cli import output
+from outrider.cli.output import AnswerWriter, print_json, show_progress, size, summary
+from outrider.models import Progress
 from outrider.types import Usage
 
 
@@ -86,3 +89,59 @@ def test_summary_says_what_drafts_were_worth(monkeypatch: pytest.MonkeyPatch) ->
         "11 tokens, 100.0/s · first after 12 ms · prompt 40 (32 cached)\n"
         "drafts 75% accepted · stopped"
     )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the time is: the list's last number."""
+    times = [100.0]
+    monkeypatch.setattr(output, "monotonic", lambda: times[-1])
+    return times
+
+
+def loaded(done: int) -> Progress:
+    return Progress("tiny", "tiny.gguf", done, 4_000_000, "load")
+
+
+def test_loading_that_takes_long_has_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes it a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    with show_progress() as listener:
+        for seconds in (0.0, 0.4):
+            clock.append(100.0 + seconds)
+            listener(loaded(1_000_000))
+        assert capsys.readouterr().err == ""
+        clock.append(100.6)
+        listener(loaded(3_000_000))
+    shown = capsys.readouterr().err
+    assert "loading tiny" in shown
+    assert "3.0/4.0 MB" in shown
+
+
+def test_loading_shows_nothing_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    with show_progress() as listener:
+        for seconds in range(5):
+            clock.append(100.0 + seconds)
+            listener(loaded(1_000_000 * seconds))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_download_is_announced_and_loading_takes_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with show_progress() as listener:
+        listener(Progress("tiny", "a mirror", 1_000_000, 2_000_000))
+        listener(loaded(0))
+        clock.append(101.0)
+        listener(loaded(3_000_000))
+    shown = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "tiny from a mirror, resumed at 1.0 MB\n" in shown
+    *_, bar = (line for line in re.split(r"[\r\n]+", shown) if line)
+    assert bar.startswith("loading tiny ")
+    assert "3.0/4.0 MB" in bar

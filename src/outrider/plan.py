@@ -1,0 +1,112 @@
+"""A plan: how to speculate, as a value that can be kept in a file and handed on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from outrider.errors import UsageError, unknown_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which parts ride together; what a request does not ask for differently it gets from here.
+
+    Attributes:
+        name: what people call it.
+        drafter: a registered drafter, options behind a colon; "none" decodes plainly.
+        controller: a registered controller.
+        num_draft_tokens: draft rows a step at most; None leaves it to the controller.
+        verification: a registered verifier.
+        record: where the plan comes from, for plans that were found by measuring.
+    """
+
+    name: str = "default"
+    drafter: str = "none"
+    controller: str = "fixed"
+    num_draft_tokens: int | None = None
+    verification: str = "coupled"
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it decodes plainly."""
+        return self.drafter == "none"
+
+    def but(
+        self,
+        *,
+        drafter: str | None = None,
+        draft_model: str | None = None,
+        controller: str | None = None,
+        num_draft_tokens: int | None = None,
+        verification: str | None = None,
+    ) -> Self:
+        """The plan with what is not None changed.
+
+        Args:
+            drafter: a registered drafter, options behind a colon.
+            draft_model: the model that drafts: short for the drafter `model:draft_model=…`.
+            controller: a registered controller.
+            num_draft_tokens: draft rows a step at most.
+            verification: a registered verifier.
+
+        Raises:
+            UsageError: a draft model together with a drafter that has none.
+        """
+        if draft_model is not None:
+            if drafter not in (None, "model"):
+                raise UsageError(
+                    f"A draft model is for the drafter 'model', not for {drafter!r}; name one of "
+                    "the two, or write the drafter out, such as 'model:draft_model=NAME'."
+                )
+            drafter = f"model:draft_model={draft_model}"
+        wishes: dict[str, Any] = {
+            "drafter": drafter,
+            "controller": controller,
+            "num_draft_tokens": num_draft_tokens,
+            "verification": verification,
+        }
+        changes = {name: wish for name, wish in wishes.items() if wish is not None}
+        return replace(self, **changes) if changes else self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a plan from a JSON file.
+
+        Raises:
+            UsageError: the file cannot be read, is no plan, or has a key that plans do not have.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"The plan {path} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise UsageError(f"The plan {path} is not JSON: {error}.") from error
+        if not isinstance(values, dict):
+            raise UsageError(f"The plan {path} is not a JSON object.")
+        kinds: dict[str, type | tuple[type, ...]] = {
+            "num_draft_tokens": (int, type(None)),
+            "record": dict,
+        }
+        known = [f.name for f in fields(cls)]
+        for key, value in values.items():
+            if key not in known:
+                raise unknown_name(f"key of the plan {path}:", key, known)
+            if not isinstance(value, kinds.get(key, str)) or isinstance(value, bool):
+                raise UsageError(f"The plan {path} has {value!r} as its {key}.")
+        return cls(**values)
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        try:
+            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"The plan {path} cannot be written: {error.strerror}.") from error
