@@ -14,9 +14,10 @@ FUZZ_SECONDS ?= 60
 CLANG ?= $(firstword $(foreach name,clang++ $(foreach n,21 20 19 18 17 16 15 14,clang++-$(n)), \
 	$(shell command -v $(name))))
 FUZZERS := file pass
+RUN_FUZZER = FUZZ_MODELS=build/fuzz/seeds/models UBSAN_OPTIONS=print_stacktrace=1
 SANITIZED := tests/unit/engines tests/unit/models/test_gguf.py tests/contract
 
-.PHONY: demo test test-reference check format bench fuzz sanitize sanitize-address sanitize-thread clean
+.PHONY: demo test test-reference check format bench fuzz corpus sanitize sanitize-address sanitize-thread clean
 
 demo: .venv/package.done  ## build, install, fetch the default model, answer a question
 	$(BIN)/outrider pull $(MODEL)
@@ -46,19 +47,27 @@ bench: .venv/test.done  ## plain decoding and prefill beside llama.cpp's; leaves
 	$(BIN)/outrider pull $(MODEL)
 	$(BIN)/python benchmarks/versus_llamacpp.py $(BENCH_ARGS)
 
-# Inputs that reach new code are kept under build/fuzz; the seeds are small models and calls.
-fuzz: .venv/package.done  ## feed the model reader and the engine's calls with made-up input, FUZZ_SECONDS each
-	@test -n "$(CLANG)" || { echo "make fuzz needs clang 14 or newer with its runtime library" \
-	"(Debian, Ubuntu: apt install clang libclang-rt-dev), or CLANG=... naming it."; exit 1; }
-	$(BIN)/cmake -G Ninja -S . -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	-DCMAKE_CXX_COMPILER="$(CLANG)" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
-	-DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" \
-	-DOUTRIDER_FUZZ=ON -DOUTRIDER_SANITIZE=address,undefined
-	$(BIN)/cmake --build build/fuzz --target $(FUZZERS:%=fuzz_%)
-	set -e; for target in $(FUZZERS); do mkdir -p build/fuzz/corpus/$$target; \
-	FUZZ_MODEL=fuzz/corpus/file/mixed UBSAN_OPTIONS=print_stacktrace=1 build/fuzz/fuzz_$$target \
-	-max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 \
-	-artifact_prefix=build/fuzz/$$target- build/fuzz/corpus/$$target fuzz/corpus/$$target; done
+# The fuzzers start from small models and from the corpus, and keep under build/fuzz what reaches
+# new code; `make corpus` takes into the corpus the least of it that reaches as much.
+fuzz: $(FUZZERS:%=fuzz-%)  ## feed the model reader and the engine's calls with made-up input, FUZZ_SECONDS each
+
+fuzz-file: INPUTS := build/fuzz/seeds/files
+$(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/made.done
+	mkdir -p build/fuzz/corpus/$*
+	$(RUN_FUZZER) build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=30 \
+	-rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
+	build/fuzz/corpus/$* fuzz/corpus/$* $(INPUTS)
+
+corpus: $(FUZZERS:%=corpus-%)  ## take what the fuzzers found into fuzz/corpus
+
+corpus-file: INPUTS := build/fuzz/seeds/files
+$(FUZZERS:%=corpus-%): corpus-%: build/fuzz/made.done
+	rm -rf build/fuzz/merged/$*
+	mkdir -p build/fuzz/merged/$* build/fuzz/corpus/$*
+	$(RUN_FUZZER) build/fuzz/fuzz_$* -set_cover_merge=1 -use_counters=0 build/fuzz/merged/$* \
+	fuzz/corpus/$* build/fuzz/corpus/$* $(INPUTS)
+	rm -rf fuzz/corpus/$*
+	cp -r build/fuzz/merged/$* fuzz/corpus/$*
 
 sanitize: sanitize-address sanitize-thread  ## the engine's tests under the sanitizers of the compiler
 
@@ -105,6 +114,17 @@ $(REFERENCE)/done: .venv/test.done
 	$(BIN)/python -c "import sysconfig; \
 	print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
 	> "$$($(REFERENCE)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/outrider.pth"
+	touch $@
+
+build/fuzz/made.done: .venv/test.done CMakeLists.txt $(CPP) $(wildcard fuzz/*.?pp fuzz/*.py) tests/synthetic.py
+	@test -n "$(CLANG)" || { echo "make fuzz needs clang 14 or newer with its runtime library" \
+	"(Debian, Ubuntu: apt install clang libclang-rt-dev), or CLANG=... naming it."; exit 1; }
+	$(BIN)/cmake -G Ninja -S . -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	-DCMAKE_CXX_COMPILER="$(CLANG)" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
+	-DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" \
+	-DOUTRIDER_FUZZ=ON -DOUTRIDER_SANITIZE=address,undefined
+	$(BIN)/cmake --build build/fuzz --target $(FUZZERS:%=fuzz_%)
+	$(BIN)/python fuzz/seeds.py build/fuzz/seeds
 	touch $@
 
 # Environments whose extension module is built with a sanitizer.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -173,6 +174,22 @@ Value read_value(Cursor& in, uint32_t type, const std::string& key) {
   }
 }
 
+// Tensors that share bytes could make a small file ask for any amount of memory.
+void check_apart(const std::vector<Tensor>& tensors) {
+  std::vector<const Tensor*> by_place;
+  for (const Tensor& tensor : tensors) by_place.push_back(&tensor);
+  std::sort(by_place.begin(), by_place.end(), [](const Tensor* a, const Tensor* b) {
+    return a->bytes.data() < b->bytes.data();
+  });
+  for (size_t i = 1; i < by_place.size(); ++i) {
+    const Tensor &before = *by_place[i - 1], &here = *by_place[i];
+    if (here.bytes.data() < before.bytes.data() + before.bytes.size()) {
+      throw ModelFileError("Tensors " + quoted(before.name) + " and " + quoted(here.name) +
+                           " lie on the same bytes; the file is damaged.");
+    }
+  }
+}
+
 const Value& require(const Gguf& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
@@ -310,6 +327,7 @@ Gguf Gguf::parse(std::span<const uint8_t> bytes) {
     }
     tensor.bytes = data.subspan(offsets[i], size);
   }
+  check_apart(file.tensors_);
   return file;
 }
 

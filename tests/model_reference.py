@@ -12,10 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
 
 from synthetic import Array, Weights
 
 GROUP = 32
+
+
+def distance(a: Array | NDArray[np.float32], b: Array) -> Array:
+    """The relative error of each row of `a`, whose true value is in `b`."""
+    return np.asarray(np.linalg.norm(a - b, axis=-1) / np.linalg.norm(b, axis=-1))
 
 
 def in_groups(x: Array) -> Array:
@@ -54,10 +60,14 @@ def quantized_weights(weights: Weights) -> dict[str, Array]:
 
 @dataclass
 class Model:
-    """The model; `quantized` chooses the arithmetic of its products."""
+    """The model; `quantized` chooses the arithmetic of its products.
+
+    With `half_cache`, keys and values are rounded to 16 bits, as the engine's cache keeps them.
+    """
 
     weights: Weights
     quantized: bool = False
+    half_cache: bool = True
 
     def __post_init__(self) -> None:
         self.tensors = quantized_weights(self.weights) if self.quantized else self.weights.tensors
@@ -104,14 +114,18 @@ class Model:
         heads = out.reshape(len(x), -1, self.weights.shape.dim)
         return self.optional_norm(f"{layer}{name}_norm.weight", heads)
 
+    def cached(self, x: Array) -> Array:
+        """Keys or values as attention reads them."""
+        return x.astype(np.float16).astype(np.float64) if self.half_cache else x
+
     def attend(self, number: int, x: Array) -> Array:
-        """Causal attention with grouped keys and values, both kept in 16 bits."""
+        """Causal attention with grouped keys and values."""
         layer, local = f"blk.{number}.", self.is_local(number)
         shape, n = self.weights.shape, len(x)
         share = shape.heads // shape.kv_heads
         query = self.rotate(self.heads(layer, "attn_q", x), local)
         key, value = (
-            np.repeat(h.astype(np.float16).astype(np.float64), share, axis=1)
+            np.repeat(self.cached(h), share, axis=1)
             for h in (
                 self.rotate(self.heads(layer, "attn_k", x), local),
                 self.heads(layer, "attn_v", x),

@@ -10,11 +10,11 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from model_reference import Model
+from model_reference import Model, distance
 from outrider import _native
 from outrider.engines.native import NativeEngine
 from passes import Batch, feed
-from synthetic import FAMILIES, QUANTIZED, REAL, SUPER_BLOCKS, Array, Shape, Weights, write
+from synthetic import FAMILIES, QUANTIZED, REAL, SUPER_BLOCKS, Shape, Weights, write
 
 SHAPES = {
     "grouped heads": Shape(),
@@ -49,11 +49,6 @@ def of_type(kind: Type, **options: Any) -> Shape:
 def all_logits(path: Path, tokens: list[int], **options: Any) -> NDArray[np.float32]:
     engine = NativeEngine(path, threads=1, cache_bytes=4 << 20, **options)
     return feed(engine, engine.open([], len(tokens)), tokens)
-
-
-def distance(a: Array | NDArray[np.float32], b: Array) -> Array:
-    """The relative error of each row."""
-    return np.asarray(np.linalg.norm(a - b, axis=-1) / np.linalg.norm(b, axis=-1))
 
 
 @pytest.mark.parametrize("name", SHAPES)

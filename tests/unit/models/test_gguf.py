@@ -231,6 +231,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "crooked offset": (build(tensors=[tensor("t", [8], offset=8)]), "'t'.*multiple of 32"),
     "huge offset": (build(tensors=[tensor("t", [8], offset=2**64 - 32)]), "'t'.*beyond the end"),
     "offset behind the end": (build(tensors=[tensor("t", [8], offset=256)]), "'t'.*beyond"),
+    "tensors on the same bytes": (
+        build(tensors=[tensor("t", [8], offset=32), tensor("u", [24])]),
+        "'u' and 't'.*same bytes",
+    ),
     "alignment of nothing": (build([key("general.alignment", 4, bytes(4))]), "general.alignment"),
     "crooked alignment": (
         build([key("general.alignment", 4, struct.pack("<I", 48))]),
