@@ -314,7 +314,29 @@ void bind_engine(nb::module_& m) {
             });
             return std::pair(ids, values);
           },
-          "row"_a, "k"_a);
+          "row"_a, "k"_a)
+      .def(
+          "best",
+          [](const PassHandle& pass, const std::vector<int>& rows, int k) {
+            const int vocab = pass.with([](Engine& e) { return e.model().hyper.vocab; });
+            if (k < 0 || k > vocab) {
+              throw UsageError("There are not " + std::to_string(k) +
+                               " tokens in this vocabulary.");
+            }
+            const auto width = static_cast<size_t>(k);
+            int32_t* ids = nullptr;
+            float* values = nullptr;
+            auto ids_array = new_array<int32_t, 2>({rows.size(), width}, ids);
+            auto values_array = new_array<float, 2>({rows.size(), width}, values);
+            pass.with([&](Engine& e) {
+              for (size_t i = 0; i < rows.size(); ++i) {
+                best(e.logits(rows[i]), vocab, k, ids + i * width, values + i * width);
+              }
+              return 0;
+            });
+            return nb::make_tuple(ids_array, values_array);
+          },
+          "rows"_a, "k"_a);
 
   nb::class_<SharedEngine>(m, "Engine", "The native engine.")
       .def(nb::new_([](const Gguf& file, bool as_float, int threads, const std::string& kernel,

@@ -7,6 +7,7 @@
 
 namespace nb = nanobind;
 
+void bind_drafting(nb::module_& m);
 void bind_engine(nb::module_& m);
 void bind_sampling(nb::module_& m);
 
@@ -47,4 +48,5 @@ NB_MODULE(_native, m) {
   nb::register_exception_translator(translate);
   bind_sampling(m);
   bind_engine(m);
+  bind_drafting(m);
 }

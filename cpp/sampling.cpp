@@ -633,22 +633,51 @@ double logprob(const float* logits, int n, int token) {
   return (static_cast<double>(row[token]) - row.peak()) - log_total(row);
 }
 
-void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs) {
+namespace {
+
+void check_top(int n, int k) {
   check_size(n);
   if (k < 0 || k > n) {
     throw UsageError("The " + std::to_string(k) + " likeliest tokens were asked for, of " +
                      std::to_string(n) + ".");
   }
+}
+
+// The k likeliest tokens, best first; valid until the next call.
+const std::vector<Candidate>& likeliest(const Row& row, int k) {
+  auto& found = scratch.candidates;
+  found.clear();
+  row.collect_top(k, MINUS_INFINITY, found);
+  std::sort(found.begin(), found.end(), before);
+  return found;
+}
+
+}  // namespace
+
+void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs) {
+  check_top(n, k);
   if (k == 0) return;
   const Row row(logits, n);
   const double total = log_total(row);
-  auto& best = scratch.candidates;
-  best.clear();
-  row.collect_top(k, MINUS_INFINITY, best);
-  std::sort(best.begin(), best.end(), before);
+  const auto& found = likeliest(row, k);
   for (int i = 0; i < k; ++i) {
-    ids[i] = best[i].id;
-    logprobs[i] = (static_cast<double>(best[i].logit) - row.peak()) - total;
+    ids[i] = found[i].id;
+    logprobs[i] = (static_cast<double>(found[i].logit) - row.peak()) - total;
+  }
+}
+
+void best(const float* logits, int n, int k, std::int32_t* ids, float* values) {
+  check_top(n, k);
+  if (k == 0) return;
+  try {
+    const auto& found = likeliest(Row(logits, n), k);
+    for (int i = 0; i < k; ++i) {
+      ids[i] = found[i].id;
+      values[i] = found[i].logit;
+    }
+  } catch (const SamplingError&) {
+    std::fill_n(ids, k, -1);
+    std::fill_n(values, k, MINUS_INFINITY);
   }
 }
 

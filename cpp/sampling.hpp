@@ -112,6 +112,10 @@ double logprob(const float* logits, int n, int token);
 // Throws SamplingError where the logits are not numbers, UsageError for k or token out of range.
 void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs);
 
+// The same with the logits themselves, which spares the sum over all of them. Where they are not
+// numbers, all ids are -1.
+void best(const float* logits, int n, int k, std::int32_t* ids, float* values);
+
 // The instruction sets that the loops over the vocabulary can use here, the fastest first. That
 // one is used, unless another is asked for; the results are the same bytes.
 std::vector<std::string> sampling_kernels();

@@ -151,6 +151,14 @@ class Loop:
         for run in [run for run in self.scheduler.running if run.job is job]:
             self._finish(run, "cancelled")
 
+    def reset_drafters(self) -> None:
+        """Let every drafter forget what it has learnt, so that a repetition starts like the first.
+
+        What they know of running completions may stay.
+        """
+        for drafter in self._drafters.values():
+            drafter.reset()
+
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""

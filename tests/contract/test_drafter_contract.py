@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from outrider.drafters.base import Drafter, NoDrafter
-from outrider.drafters.ngram import NgramDrafter
+from outrider.drafters.free import NgramDrafter
 from outrider.engines.base import TargetModel
 from outrider.engines.toy import ToyEngine
 from outrider.testing import DrafterContract

@@ -82,6 +82,9 @@ class Drafter(ABC):
     def end(self, entry: DraftEntry) -> None:  # noqa: B027
         """A completion has ended or was cancelled."""
 
+    def reset(self) -> None:  # noqa: B027
+        """Forget everything learnt, as if made anew; running completions may be kept."""
+
 
 class NoDrafter(Drafter):
     """Never drafts: plain decoding."""

@@ -92,6 +92,10 @@ class NativePass(Pass):
         ids = np.array([ids for ids, _ in found], np.int32).reshape(len(rows), k)
         return ids, np.array([values for _, values in found], np.float64).reshape(len(rows), k)
 
+    def best(self, rows: Sequence[int], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The k likeliest tokens of each row and their raw logits, in one call."""
+        return self._native.best(rows, k)
+
 
 class NativeEngine(TargetModel):
     """A GGUF file's model, computed here.
