@@ -130,7 +130,7 @@ class Loop:
         self._prefill_chunk = prefill_chunk
         self._load = load
         self._drafters: dict[str, Drafter] = {}
-        self._controllers: dict[tuple[str, int | None], Controller] = {}
+        self._controllers: dict[tuple[str, int | None, str], Controller] = {}
         self._verifiers: dict[str, Verifier] = {}
 
     # ---- from outside ---------------------------------------------------------------------------
@@ -226,6 +226,7 @@ class Loop:
         key = (
             wish.controller or self.plan.controller,
             self.plan.num_draft_tokens if count is None else count,
+            name,
         )
         if key not in self._controllers:
             self._controllers[key] = self._load("controllers", key[0])(self.engine.cost, key[1])
