@@ -68,12 +68,12 @@ def merge(offers: Sequence[tuple[str, Tree]], max_nodes: int, *, branches: bool)
 
     offer(top, ROOT, 1.0)
     while heap and len(tokens) < max_nodes:
-        negative, _, parent, probability, node = heapq.heappop(heap)
-        tokens.append(node.token)
+        negative, _, parent, probability, best = heapq.heappop(heap)
+        tokens.append(best.token)
         parents.append(parent)
         probabilities.append(probability)
-        origins.append(node.origin)
-        offer(node, len(tokens) - 1, -negative)
+        origins.append(best.origin)
+        offer(best, len(tokens) - 1, -negative)
     if not tokens:
         return EMPTY
     return Tree(tuple(tokens), tuple(parents), tuple(probabilities), origins=tuple(origins))
