@@ -49,7 +49,7 @@ int main(int count, char** arguments) try {
   EngineOptions options;
   options.kernel = arguments[2];
   options.cache_bytes = size_t{1} << 30;
-  Engine engine(*Gguf::open(arguments[1]), options);
+  Engine engine(Gguf::open(arguments[1]), options);
   const int64_t id = engine.open({}, context + engine.max_rows(), false).id;
   engine.pretend(id, context);
   for (int i = 4; i < count; ++i) {
