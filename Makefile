@@ -9,6 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN := .venv/bin
 REFERENCE := .venv-reference
 CPP := $(wildcard cpp/*)
+DRIVERS := $(wildcard benchmarks/*.cpp)
 
 FUZZ_SECONDS ?= 60
 CLANG ?= $(firstword $(foreach name,clang++ $(foreach n,21 20 19 18 17 16 15 14,clang++-$(n)), \
@@ -17,7 +18,7 @@ FUZZERS := file pass
 RUN_FUZZER = FUZZ_MODELS=build/fuzz/seeds/models UBSAN_OPTIONS=print_stacktrace=1
 SANITIZED := tests/unit/engines tests/unit/models/test_gguf.py tests/contract
 
-.PHONY: demo test test-reference check format bench fuzz corpus sanitize sanitize-address sanitize-thread clean
+.PHONY: demo test test-reference check format bench counts fuzz corpus sanitize sanitize-address sanitize-thread clean
 
 demo: .venv/package.done  ## build, install, fetch the default model, answer a question
 	$(BIN)/outrider pull $(MODEL)
@@ -36,12 +37,12 @@ check: .venv/dev.done  ## formatting, lint, types, direction of imports
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	$(BIN)/clang-format --dry-run --Werror $(CPP) $(DRIVERS)
 
 format: .venv/dev.done  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(CPP)
+	$(BIN)/clang-format -i $(CPP) $(DRIVERS)
 
 bench: .venv/test.done  ## plain decoding and prefill beside llama.cpp's; leaves records
 	$(BIN)/outrider pull $(MODEL)
