@@ -18,7 +18,7 @@ FUZZERS := file pass
 RUN_FUZZER = FUZZ_MODELS=build/fuzz/seeds/models UBSAN_OPTIONS=print_stacktrace=1
 SANITIZED := tests/unit/engines tests/unit/models/test_gguf.py tests/contract
 
-.PHONY: demo test test-reference check format bench counts fuzz corpus sanitize sanitize-address sanitize-thread clean
+.PHONY: demo test test-reference certify certify-full check format bench counts fuzz corpus sanitize sanitize-address sanitize-thread clean
 
 demo: .venv/package.done  ## build, install, fetch the default model, answer a question
 	$(BIN)/outrider pull $(MODEL)
@@ -31,6 +31,14 @@ test: .venv/test.done  ## everything but the comparisons with transformers
 test-reference: $(REFERENCE)/done  ## compare with transformers, in an environment with PyTorch
 	$(BIN)/outrider pull $(MODEL)
 	$(REFERENCE)/bin/python -m pytest -m reference tests/reference $(PYTEST_ARGS)
+
+certify: .venv/package.done  ## a prompt of each category: speculation says what plain decoding says
+	$(BIN)/outrider pull $(MODEL)
+	$(BIN)/outrider certify --model $(MODEL) --batch --limit 13 --max-tokens 32 $(CERTIFY_ARGS)
+
+certify-full: .venv/package.done  ## every prompt of PROMPTS=file, or of our own
+	$(BIN)/outrider pull $(MODEL)
+	$(BIN)/outrider certify --model $(MODEL) --batch $(if $(PROMPTS),--prompts $(PROMPTS)) $(CERTIFY_ARGS)
 
 check: .venv/dev.done  ## formatting, lint, types, direction of imports
 	$(BIN)/ruff format --check
