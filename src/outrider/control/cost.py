@@ -15,7 +15,7 @@ from outrider.errors import UsageError
 from outrider.tree import Tree
 
 RATE_MEMORY: Final = 16.0
-"""Steps after which the rate of tokens is forgotten by 1 / e."""
+"""Calls after which the rate of tokens with drafts is forgotten by 1 / e."""
 
 
 class CostController(Controller):
@@ -124,7 +124,8 @@ class CostController(Controller):
         tokens = len(report.rows) + sum(len(o.verdict.accepted) for o in batch)
         plain_ms = float(self._passes.ms([(context, 1) for context, _ in report.rows])[0])
         pass_ms = float(self._passes.ms(report.rows)[0])
-        self._rate += (tokens / (pass_ms + self._calls.ms) - self._rate) / RATE_MEMORY
         if self._called:
+            rate = tokens / (pass_ms + report.draft_ms)
+            self._rate += (rate - self._rate) / RATE_MEMORY if self._rate else rate
             saved_ms = tokens * plain_ms / len(report.rows) - pass_ms
             self._calls.record(report.draft_ms, self._nodes, saved_ms, plain_ms)
