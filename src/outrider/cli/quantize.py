@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli.options import AcceptTerms, Json, command
-from outrider.cli.output import console, show_progress, print_json, size
+from outrider.cli.output import console, print_json, show_progress, size
 
 if TYPE_CHECKING:
     from outrider.models.quantize import Conversion, Listener

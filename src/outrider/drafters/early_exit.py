@@ -14,7 +14,7 @@ DEFAULT_SHARE: Final = 4
 
 
 class EarlyExitDrafter(PassDrafter):
-    """Guesses with the target's first layers (as LayerSkip does, Elhoushi et al., arXiv 2404.16710).
+    """Guesses with the target's first layers (LayerSkip, Elhoushi et al., arXiv 2404.16710).
 
     They read the target's own cache of those layers, so there is nothing to catch up with and no
     memory is needed. A model that was not trained for it says little of use before its last

@@ -178,8 +178,8 @@ class PassDrafter(Drafter):
         columns, asked = _Columns(), list[tuple[Growth, list[int]]]()
         for growth, lead in growing:
             needed = growth.needed()
-            rows = len(lead.commit) + len(lead.again) + len(needed)
-            if len(columns.token) + rows > self.engine.capabilities.max_rows:
+            count = len(lead.commit) + len(lead.again) + len(needed)
+            if len(columns.token) + count > self.engine.capabilities.max_rows:
                 growth.stop()
                 continue
             asked.append((growth, self._lay_out(columns, growth, lead, needed)))

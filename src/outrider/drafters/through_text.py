@@ -174,7 +174,7 @@ class TextDrafter(CachedDrafter):
         self._translations: dict[int, Translation] = {}
 
     def begin(self, entry: DraftEntry) -> None:
-        """Nothing: how long the prompt is in the draft model's tokens shows with the first draft."""
+        """Nothing yet: how long the prompt is in the draft model's tokens shows with a draft."""
 
     def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
         """One chain an entry."""
