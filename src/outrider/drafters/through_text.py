@@ -105,7 +105,8 @@ class Alignment:
     def _control(self, token: int) -> list[int]:
         """The draft model's control token of the same name, if it has one."""
         name = self.target.token_name(token)
-        if name not in self.draft.control_names or token == self.target.bos:
+        begins = token == self.target.bos and self.draft.add_bos  # the draft model's is there
+        if begins or name not in self.draft.control_names:
             return []
         return self.draft.encode(name, parse_special=True)
 

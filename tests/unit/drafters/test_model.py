@@ -143,8 +143,8 @@ def test_a_long_prompt_is_read_in_chunks(engine: NativeEngine, files: Path, monk
     asked = ask(Sampling())
     answers(engine, with_model(files, "target"), asked, k=4)
     assert asked.answer.tokens == plain[0].tokens
-    # Of 30 tokens and the pending one, 8 a step: three steps only read, the fourth drafts.
-    assert asked.answer.usage.empty_steps == 3
+    # 31 tokens are missing at first, and each step that reads 8 of them brings one more.
+    assert asked.answer.usage.empty_steps == 4
 
 
 def test_a_short_draft_context_ends_the_drafts(engine: NativeEngine, files: Path) -> None:
@@ -209,7 +209,10 @@ def test_a_full_draft_cache_costs_only_drafts(engine: NativeEngine, files: Path)
     expected = answers(engine, None, *plain)
     assert [a.tokens for a in found] == [a.tokens for a in expected]
     assert all(a.usage.note is None for a in found)
-    assert sum(a.usage.draft_tokens > 0 for a in found) < 3
+    roomy = [ask(Sampling(), prompt=PROMPT[i:], seed=i) for i in range(3)]
+    full = answers(engine, with_model(files, "draft"), *roomy)
+    drafted = [sum(a.usage.draft_tokens for a in some) for some in (found, full)]
+    assert 0 < drafted[0] < drafted[1]
 
 
 # ------------------------------------------------------------------- early exit
@@ -240,6 +243,17 @@ def test_early_exit_guesses_what_the_first_layers_say(engine: NativeEngine, file
 def test_early_exit_needs_layers_that_are_there(engine: NativeEngine, layers: int) -> None:
     with pytest.raises(UsageError, match="1 to 2 of this model's 3 layers"):
         EarlyExitDrafter(engine, layers=layers)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8, top_p=0.95)])
+def test_early_exit_of_the_default_model(model_path: Path, sampling: Sampling) -> None:
+    engine = NativeEngine(model_path, context=128, cache_bytes=1 << 25)
+    prompt = tuple(Tokenizer.from_metadata(engine.file.metadata).encode("One, two, three, four"))
+    asked, plain = (ask(sampling, drafts, prompt=prompt, max_tokens=24) for drafts in (True, False))
+    make = lambda target: EarlyExitDrafter(target, layers=27, branch=2)  # noqa: E731
+    (found,) = answers(engine, make, asked, k=4)
+    assert found.tokens == answers(engine, None, plain)[0].tokens
+    assert found.usage.accepted_tokens > 0
 
 
 # ------------------------------------------------------------------- quantized
