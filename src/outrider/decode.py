@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
 from typing import Any
@@ -23,7 +24,7 @@ from outrider.errors import OutriderError, UsageError
 from outrider.plan import Plan
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
-from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
+from outrider.types import Event, FinishReason, Speculation, Step, TokenLogprob, Verdict
 from outrider.verify import Mask, Verifier
 
 PREFILL_CHUNK = 256
@@ -135,6 +136,20 @@ class Loop:
 
     # ---- from outside ---------------------------------------------------------------------------
 
+    def prepare(self) -> None:
+        """Make the plan's own parts now, so that what is wrong with them shows before any request.
+
+        Raises:
+            OutriderError: a part cannot be made, or they do not go together.
+        """
+        self._make_parts(Speculation())
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the plan's drafter drafts with, for records; empty before it is made."""
+        drafter = self._drafters.get(self.plan.drafter)
+        return {} if drafter is None else drafter.facts
+
     def add(self, job: Job) -> None:
         """Queue a job.
 
@@ -218,7 +233,9 @@ class Loop:
 
     def _parts(self, job: Job) -> tuple[Drafter, Controller, Verifier]:
         """The parts a job asks for, made once."""
-        wish = job.speculation
+        return self._make_parts(job.speculation)
+
+    def _make_parts(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
         name = wish.drafter or self.plan.drafter
         if name not in self._drafters:
             self._drafters[name] = self._load("drafters", name)(self.engine)
@@ -322,6 +339,9 @@ class Loop:
         """A part that fails costs its request the speed-up, never the answer."""
         run.drafts = False
         run.usage.note = f"decoded plainly: {type(drafter).__name__} failed ({error})"
+        # What it held for the request is of no more use; a second failure would say nothing new.
+        with suppress(Exception):
+            drafter.end(run.entry)
 
     def _prune(self, run: Run, tree: Tree) -> Tree:
         """Without nodes beyond the answer's end and nodes that the constraint forbids."""

@@ -201,6 +201,7 @@ class TargetModel(ABC):
     cost: Cost
     vocab_size: int
     context: int
+    layers: int
 
     @abstractmethod
     def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:
