@@ -178,9 +178,8 @@ Value read_value(Cursor& in, uint32_t type, const std::string& key) {
 void check_apart(const std::vector<Tensor>& tensors) {
   std::vector<const Tensor*> by_place;
   for (const Tensor& tensor : tensors) by_place.push_back(&tensor);
-  std::sort(by_place.begin(), by_place.end(), [](const Tensor* a, const Tensor* b) {
-    return a->bytes.data() < b->bytes.data();
-  });
+  std::sort(by_place.begin(), by_place.end(),
+            [](const Tensor* a, const Tensor* b) { return a->bytes.data() < b->bytes.data(); });
   for (size_t i = 1; i < by_place.size(); ++i) {
     const Tensor &before = *by_place[i - 1], &here = *by_place[i];
     if (here.bytes.data() < before.bytes.data() + before.bytes.size()) {

@@ -19,7 +19,6 @@ from typing import Final
 from outrider import _native
 from outrider.drafters.base import DraftEntry, Drafter, Observation
 from outrider.engines.base import Pass, TargetModel
-from outrider.errors import UsageError
 from outrider.tree import EMPTY, Tree
 
 RECYCLE: Final = "recycle"

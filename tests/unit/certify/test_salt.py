@@ -9,7 +9,7 @@ from loop_tools import RandomDrafter, SelfDrafter
 from outrider.certify import Guide, SaltedDrafter
 from outrider.certify.salt import SALT
 from outrider.drafters.base import DraftEntry, Drafter, Observation
-from outrider.drafters.ngram import NgramDrafter
+from outrider.drafters.free import NgramDrafter
 from outrider.engines.toy import ToyEngine
 from outrider.sampling import Sampler
 from outrider.testing import DrafterContract
