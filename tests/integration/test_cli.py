@@ -380,12 +380,13 @@ def test_bench_engine_is_a_record(model_path: Path) -> None:
     assert list(values["rows_ms"]) == ["1", "2", "4", "5", "8", "16", "32"]
     assert all(ms > 0 for ms in values["rows_ms"].values())
     assert values["context"] == 64
-    assert values["bandwidth_share"] == pytest.approx(
+    assert values["bandwidth_share"] > 0
+    assert values["bandwidth_share_of_best"] == pytest.approx(
         values["bytes_per_token"]
         * values["decode_tokens_per_second"]
         / (values["memory_bandwidth_gb_s"] * 1e9)
     )
-    assert values["bytes_per_token"] == values["file_bytes"] + 23040 * (64 + 16)
+    assert values["bytes_per_token"] == values["file_bytes"] + 23040 * (64 + 31 / 2)
     for key in ("prefill_tokens_per_second", "kernel", "threads", "fingerprint", "machine"):
         assert values[key]
 

@@ -30,7 +30,7 @@ def certify(
     prompts: PromptOptions,
     raw: Annotated[
         bool,
-        typer.Option("--raw", help="Continue the texts as they stand, without the chat template."),
+        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
     ] = False,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="Tokens of an answer, at most.")

@@ -21,6 +21,8 @@ from outrider.engines.base import Cost
 LARGEST: Final = 128
 """Rows up to which passes are learned from, each number of rows by itself."""
 
+SIZES: Final = np.arange(LARGEST + 1)
+
 CLIP: Final = 0.2
 """The most that one pass may say, as a logarithm: a machine that hesitates for ten passes' time
 says no more than one that is a fifth slower."""
@@ -37,13 +39,21 @@ SIZE_WEIGHT: Final = 16.0
 SIZE_MEMORY: Final = 64.0
 """Passes of one size after which what they say is forgotten by 1 / e."""
 
+REFIT: Final = 16
+"""Passes after which sizes that were not seen follow those that were."""
+
+SLOPE_WEIGHT: Final = 0.05
+"""What the measured slope is worth when a line is laid through sizes that were seen: as much as
+sizes whose costs have this variance, in plain passes."""
+
 
 class PassTimes:
     """Times of passes: measured × a factor for all passes × a factor for their number of rows.
 
     The factors are clipped exponential averages of logarithms. The common one is faster, so that a
-    machine that slows down while only passes of one size are made slows the others too. A number of
-    rows that was never seen has the factor that passes had on average.
+    machine that slows down while only passes of one size are made slows the others too. Numbers of
+    rows that were not seen follow those that were: where these say that rows cost half of what was
+    measured, so do those.
 
     Args:
         cost: what was measured.
@@ -53,8 +63,8 @@ class PassTimes:
         self._cost = cost
         self._measured = np.array([0.0, *(cost.ms([(0, m)]) for m in range(1, LARGEST + 1))])
         self._seen = np.zeros(LARGEST + 1)
-        self._share = np.zeros(LARGEST + 1)
-        self._factor = np.zeros(LARGEST + 1)  # logarithms
+        self._recent = np.zeros(LARGEST + 1)
+        self._factor = np.zeros(LARGEST + 1)  # a logarithm, like the common one
         self._common = 0.0
         self._passes = 0
         self._times = self._measured.copy()
@@ -89,23 +99,27 @@ class PassTimes:
         error = min(max(math.log(ms / float(self.ms(rows)[0])), -CLIP), CLIP)
         self._common += error / min(self._passes + COMMON_WEIGHT, COMMON_MEMORY)
         self._factor[total] += error / min(self._seen[total] + SIZE_WEIGHT, SIZE_MEMORY)
+        self._times[total] = self._measured[total] * math.exp(self._factor[total])
         self._passes += 1
         self._seen[total] += 1
-        self._center(total)
-        known = slice(0, LARGEST + 1)
-        self._times[known] = self._measured[known] * np.exp(self._factor)
+        self._recent[total] += 1
+        if self._passes % REFIT == 0:
+            self._refit()
 
-    def _center(self, total: int) -> None:
-        """Let the factors by size be 1 on average, which changes no time of a size that was seen.
+    def _refit(self) -> None:
+        """Let the factors by size be 1 on average over recent passes, and give one to every size.
 
-        The average is over recent passes. Without it a curve that is wrong everywhere would seem
-        wrong only where passes were seen.
+        The first changes no time: what is wrong of all passes is found in the common factor.
         """
-        self._share *= 1.0 - 1.0 / SIZE_MEMORY
-        self._share[total] += 1.0 / SIZE_MEMORY
-        average = float(self._share @ self._factor / self._share.sum())
-        self._factor[self._seen > 0] -= average
+        average = float(self._recent @ self._factor / self._recent.sum())
+        self._factor -= average
         self._common += average
+        self._recent *= 1.0 - REFIT / SIZE_MEMORY
+        measured = self._measured[: LARGEST + 1]
+        seen = np.flatnonzero(self._seen)
+        line = slope_factors(measured, seen, measured[seen] * np.exp(self._factor[seen]))
+        self._factor = line + np.interp(SIZES, seen, self._factor[seen] - line[seen])
+        self._times[: LARGEST + 1] = measured * np.exp(self._factor)
 
     def _extend(self, rows: int) -> None:
         """Have the measured curve up to this many rows."""
@@ -115,6 +129,37 @@ class PassTimes:
         more = [self._cost.ms([(0, m)]) for m in range(known, max(rows + 1, 2 * known))]
         self._measured = np.append(self._measured, more)
         self._times = np.append(self._times, more)
+
+
+def slope_factors(
+    measured: NDArray[np.float64], seen: NDArray[np.intp], times: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """By what the line through the times of some sizes differs from a measured curve.
+
+    The line is one over the measured cost, not over rows: the curve keeps its steps, and only what
+    it rises by is scaled.
+
+    Args:
+        measured: float64[M + 1], milliseconds of 0, 1, … M rows.
+        seen: the sizes whose times are known.
+        times: their times in milliseconds.
+
+    Returns:
+        float64[M + 1], logarithms.
+    """
+    plain = measured[1]
+    cost = measured / plain
+    here = cost[seen]
+    middle, level = here.mean(), times.mean()
+    apart = here - middle
+    # The times are not quite the measured ones: the slope that these would have.
+    expected = level / middle
+    slope = (apart @ times + SLOPE_WEIGHT * expected) / (apart @ apart + SLOPE_WEIGHT)
+    # Neither rows nor a pass of one come for nothing.
+    slope = min(max(slope, 0.0), 0.95 * level / max(middle - 1.0, 1e-9))
+    line = level + slope * (cost - middle)
+    ratio: NDArray[np.float64] = np.maximum(line, 0.05 * level) / np.maximum(measured, 1e-9)
+    return np.log(ratio)
 
 
 def only_decoding(batch: Sequence[Observation], report: PassReport) -> bool:

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_steps import Chains, ListedCost, entries, simulate
 
 from outrider.control.base import Room
+from outrider.control.calls import PROBE_NODES
 from outrider.control.cost import CostController
 from outrider.control.prefix import best_prefix
 from outrider.engines.toy import ToyCost
 from outrider.errors import UsageError
 from outrider.theory import best_length, expected_tokens, rows_cost
 from outrider.tree import Tree
-from synthetic import Chains, ListedCost, entries, simulate
 
 CURVES = st.lists(st.floats(0.0, 0.6), min_size=1, max_size=25).map(
     lambda steps: ListedCost([1.0, *(1.0 + np.cumsum(steps)).tolist()])
@@ -61,7 +62,7 @@ def test_within_five_percent_of_the_best_length(cost: ListedCost, alpha: float, 
 def test_a_drafter_that_takes_time_is_asked_for_what_pays(alpha: float, call_ms: float) -> None:
     run = simulate(CostController(LINEAR), LINEAR, Chains(lambda step: alpha, call_ms), 1500)
     plain = 1.0 / LINEAR.ms([(1, 1)])
-    assert run.rate >= max(0.93 * best(alpha, LINEAR, call_ms), 0.98 * plain)
+    assert run.rate >= max(0.94 * best(alpha, LINEAR, call_ms), plain)
 
 
 @settings(max_examples=25, deadline=None)
@@ -76,13 +77,13 @@ def test_a_drafter_that_takes_time_is_asked_for_what_pays(alpha: float, call_ms:
 def test_never_slower_than_plain_by_more_than_the_bound(
     cost: ListedCost, alpha: float, call_ms: float, stated: float, heeds: bool, seed: int
 ) -> None:
-    """Whatever a drafter takes; one that lies has to take time to be found out."""
-    honest = stated if call_ms >= 0.05 else None
-    drafter = Chains(lambda step: alpha, call_ms, honest, heeds)
+    """A drafter may lie, where it takes time, and take no notice of the price of a node."""
+    lie = stated if call_ms >= 0.05 else None
+    drafter = Chains(lambda step: alpha, call_ms, lie, heeds)
     run = simulate(CostController(cost), cost, drafter, 1500, seed=seed, renewed=100)
-    # Two plain passes and a call are lost before a drafter is found out, chance aside.
-    slack = 12.0 + 8.0 * call_ms
-    assert run.ms <= 1.03 * run.tokens * cost.ms([(1, 1)]) + slack
+    # What it takes to find the drafter out: some calls of a few nodes.
+    finding_out = 10.0 + 8 * PROBE_NODES * call_ms
+    assert run.ms <= 1.03 * run.tokens * cost.ms([(1, 1)]) + finding_out
 
 
 def test_useless_drafts_get_no_row() -> None:
@@ -94,16 +95,15 @@ def test_useless_drafts_get_no_row() -> None:
 def test_a_drafter_that_does_not_pay_is_asked_ever_more_rarely() -> None:
     drafter = Chains(lambda step: 0.0, call_ms=0.5, stated=0.9)
     run = simulate(CostController(LINEAR), LINEAR, drafter, 4000)
-    asked = [step for step, called in enumerate(run.calls) if called]
-    waits = np.diff(asked)
-    assert waits[:2].tolist() == [1, 9] or waits[0] > 1
-    assert np.diff(waits[2:]).min() >= 0
-    assert sum(run.calls[1000:]) / 3000 <= 0.01 / 0.5
+    waits = np.diff([step for step, called in enumerate(run.calls) if called])
+    assert (np.diff(waits) >= 0).all()
+    # A call takes four nodes of half a pass: the share of time is calls a step times two.
+    assert 2.0 * np.mean(run.calls[1000:]) <= 0.012
 
 
 @pytest.mark.parametrize("call_ms", [0.03, 0.2])
 def test_recovery_when_the_text_changes(call_ms: float) -> None:
-    drafter = Chains(lambda step: 0.9 if step >= 2000 else 0.0, call_ms)
+    drafter = Chains(lambda step: 0.9 if step >= 2000 else 0.0, call_ms, stated=0.9)
     run = simulate(CostController(LINEAR), LINEAR, drafter, 4000)
     assert np.mean(run.calls[1000:2000]) < 0.35
     assert np.mean(run.calls[3000:]) > 0.95
@@ -135,7 +135,7 @@ def test_rows_of_others_are_part_of_the_cost() -> None:
     chain = Tree.chain([1] * 4, [0.6] * 4)
     for others, expected in ((0, 4), (20, 0)):
         entry.max_nodes = 50
-        room = Room(50, ((1, 1), (50, others)), 1)
+        room = Room(50, ((1, 1),) * (1 + others), 1 + others)
         controller = CostController(cost)
         controller.limit(batch, room)
         (chosen,) = controller.choose(batch, [chain], room)
@@ -179,11 +179,13 @@ def test_no_node_below_the_price_is_in_the_best_choice(
 
 
 def test_passes_correct_the_choice() -> None:
-    """The curve says that rows are dear; passes show that they are free."""
-    measured = ListedCost([float(m) for m in range(1, 40)])
-    true = ListedCost([1.0 + 0.01 * m for m in range(1, 40)])
-    run = simulate(CostController(measured), true, Chains(lambda _: 0.97), 2000)
-    assert np.mean(run.rows[-100:]) > np.mean(run.rows[16:50])
+    """The curve says that rows are dear; passes of a few sizes show that they are cheap."""
+    measured = ListedCost([0.4 + 0.6 * m for m in range(1, 40)])
+    true = ListedCost([0.99 + 0.01 * m for m in range(1, 40)])
+    drafter = Chains(lambda step: 0.97 if step % 3 else 0.0)
+    run = simulate(CostController(measured), true, drafter, 2000)
+    assert max(run.rows[:30]) < 10
+    assert max(run.rows[-30:]) > 15
 
 
 def test_a_machine_that_hesitates_changes_nothing() -> None:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from synthetic_steps import ListedCost, entries
 
 from outrider.control.base import PassReport
 from outrider.control.passes import LARGEST, PassTimes, only_decoding
 from outrider.drafters.base import Observation
 from outrider.tree import Tree
 from outrider.types import Verdict
-from synthetic import ListedCost, entries
 
 MEASURED = ListedCost([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7])
 
