@@ -373,20 +373,31 @@ def test_options_that_cannot_be_had(engine: NativeEngine, files: Path) -> None:
 def test_after_a_reset_a_prompt_is_drafted_for_as_if_it_were_the_first(
     engine: NativeEngine, files: Path, branch: int
 ) -> None:
-    loop, made = loop_with(engine, with_model(files, "draft", branch=branch), 4)
-    counts = []
+    proposed: list[tuple[float, ...]] = []
+
+    class Watched(ModelDrafter):
+        def draft(self, batch):
+            trees = super().draft(batch)
+            proposed.extend(tree.probabilities for tree in trees)
+            return trees
+
+    path = str(files / "draft.gguf")
+    make = lambda target: Watched(target, draft_model=path, branch=branch)  # noqa: E731
+    loop, made = loop_with(engine, make, 4)
+    seen = []
     for _ in range(2):
         asked = ask(Sampling(temperature=1.0), max_tokens=60)
         run(loop, asked)
         (drafter,) = made
         assert isinstance(drafter, CachedDrafter)
         usage = asked.answer.usage
-        counts.append(
-            (usage.draft_tokens, usage.accepted_tokens, drafter.passes, drafter.computed_rows)
+        seen.append(
+            (usage.draft_tokens, usage.accepted_tokens, drafter.computed_rows, list(proposed))
         )
-        drafter.passes = drafter.computed_rows = 0
+        drafter.computed_rows = 0
+        proposed.clear()
         loop.reset_drafters()
-    assert counts[0] == counts[1]
+    assert seen[0] == seen[1]
 
 
 def test_a_worth_of_rows_is_kept_to(engine: NativeEngine, files: Path) -> None:
