@@ -166,6 +166,11 @@ class CachedDrafter(PassDrafter):
         if seat is not None:
             self.engine.close(seat.sequence)
 
+    def reset(self) -> None:
+        """Forget how often guesses were right, and the prompts that were read."""
+        super().reset()
+        self.engine.clear_cache()
+
     def _keep(self, growth: Growth) -> None:
         """What the target has picked of the last pass's rows is history from now on."""
         seat, node, rows = self._seats[growth.entry.id], ROOT, list[int]()

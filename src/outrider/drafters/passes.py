@@ -150,6 +150,10 @@ class PassDrafter(Drafter):
         self._drafts.pop(entry.id, None)
         self._calibration.end(entry.id)
 
+    def reset(self) -> None:
+        """Forget how often guesses were right."""
+        self._calibration = Calibration()
+
     # ---- passes ---------------------------------------------------------------------------------
 
     def _grow(self, batch: Sequence[DraftEntry]) -> None:

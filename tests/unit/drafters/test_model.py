@@ -369,6 +369,37 @@ def test_options_that_cannot_be_had(engine: NativeEngine, files: Path) -> None:
         model_drafter(engine, draft_model="x", through_text=True, draws=True)
 
 
+@pytest.mark.parametrize("branch", [1, 3])
+def test_after_a_reset_a_prompt_is_drafted_for_as_if_it_were_the_first(
+    engine: NativeEngine, files: Path, branch: int
+) -> None:
+    proposed: list[tuple[float, ...]] = []
+
+    class Watched(ModelDrafter):
+        def draft(self, batch):
+            trees = super().draft(batch)
+            proposed.extend(tree.probabilities for tree in trees)
+            return trees
+
+    path = str(files / "draft.gguf")
+    make = lambda target: Watched(target, draft_model=path, branch=branch)  # noqa: E731
+    loop, made = loop_with(engine, make, 4)
+    seen = []
+    for _ in range(2):
+        asked = ask(Sampling(temperature=1.0), max_tokens=60)
+        run(loop, asked)
+        (drafter,) = made
+        assert isinstance(drafter, CachedDrafter)
+        usage = asked.answer.usage
+        seen.append(
+            (usage.draft_tokens, usage.accepted_tokens, drafter.computed_rows, list(proposed))
+        )
+        drafter.computed_rows = 0
+        proposed.clear()
+        loop.reset_drafters()
+    assert seen[0] == seen[1]
+
+
 def test_a_worth_of_rows_is_kept_to(engine: NativeEngine, files: Path) -> None:
     class Picky(FixedController):
         def limit(self, batch, room) -> None:
