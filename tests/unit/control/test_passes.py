@@ -63,7 +63,7 @@ def test_sizes_that_were_not_seen_follow_those_that_were() -> None:
     for _ in range(400):
         times.observe([(1, 1)], 1.0)
         times.observe([(1, 3)], 1.2)
-    assert shape(times) == pytest.approx([1.0, 1.2, 1.2, 1.2, 1.2, 1.4, 1.4, 1.4], rel=0.04)
+    assert shape(times) == pytest.approx([1.0, 1.2, 1.2, 1.2, 1.2, 1.4, 1.4, 1.4], rel=0.05)
 
 
 def test_a_machine_that_slows_down_slows_sizes_that_are_not_seen() -> None:
