@@ -56,6 +56,16 @@ def test_one_size_alone_says_nothing_of_the_proportions() -> None:
     assert shape(times) == pytest.approx(MEASURED.times, rel=1e-9)
 
 
+def test_sizes_that_were_not_seen_follow_those_that_were() -> None:
+    """Rows cost a third of what was measured; the steps of the curve stay where they are."""
+    measured = ListedCost([1.0, 1.6, 1.6, 1.6, 1.6, 2.2, 2.2, 2.2])
+    times = PassTimes(measured)
+    for _ in range(400):
+        times.observe([(1, 1)], 1.0)
+        times.observe([(1, 3)], 1.2)
+    assert shape(times) == pytest.approx([1.0, 1.2, 1.2, 1.2, 1.2, 1.4, 1.4, 1.4], rel=0.05)
+
+
 def test_a_machine_that_slows_down_slows_sizes_that_are_not_seen() -> None:
     times = PassTimes(MEASURED)
     for rows in (1, 8) * 200:
