@@ -341,7 +341,7 @@ void bind_engine(nb::module_& m) {
           "phases",
           [](const PassHandle& pass) {
             const auto seconds = pass.with([](Engine& e) { return e.outcome().seconds; });
-            std::map<std::string, double> ms;
+            nb::dict ms;
             for (int i = 0; i < kPhases; ++i) ms[kPhaseNames[i]] = seconds[i] * 1000;
             return ms;
           },
