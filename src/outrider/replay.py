@@ -83,6 +83,8 @@ def read_log(path: Path, *, prompt: Text, output: Text, chat: Chat) -> list[Logg
         asked = _one(values, PROMPT_KEYS, place)
         given = _one(values, OUTPUT_KEYS, place)
         if asked == "messages":
+            if not isinstance(values[asked], list) or not values[asked]:
+                raise UsageError(f"{place} has {asked} that are no list of messages.")
             before = tuple(chat(values[asked]))
         else:
             before = _tokens(values[asked], prompt, f"{asked!r} in {place.lower()}")
@@ -277,6 +279,16 @@ def replay(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """The choices of a target that goes on like this."""
+
+    ahead: tuple[int, ...]
+
+    def __call__(self, node: int, path: Sequence[int]) -> int:
+        return self.ahead[len(path)]
+
+
 def _ride(drafter: Drafter, index: int, logged: Logged, found: Replayed) -> None:
     """One answer. The prompt's pass chooses the first token, so drafting begins behind it."""
     sampler = Sampler(Sampling(), vocab_size=drafter.target.vocab_size, seed=0)
@@ -290,10 +302,9 @@ def _ride(drafter: Drafter, index: int, logged: Logged, found: Replayed) -> None
         entry.max_nodes = entry.max_depth = min(found.num_draft_tokens, left - 1)
         (tree,) = drafter.draft([entry])
         tree.check(drafter.target.vocab_size)
-        ahead = logged.output[came:]
-        verdict = follow(tree, lambda _node, path, ahead=ahead: ahead[len(path)])
+        verdict = follow(tree, _Saying(logged.output[came:]))
         said = len(verdict.accepted) + 1
-        entry.tokens.extend(ahead[:said])
+        entry.tokens.extend(logged.output[came : came + said])
         came += said
         found.passes += 1
         found.drafted += len(tree)

@@ -132,6 +132,7 @@ def test_a_log_in_its_forms(tmp_path: Path) -> None:
         ({"output": "a"}, "exactly one of prompt and messages"),
         ({"prompt": 3, "output": "a"}, "'prompt' in line 1"),
         ({"prompt": "a", "output": [1, -1]}, "'output' in line 1"),
+        ({"messages": "a", "output": "b"}, "no list of messages"),
         ({"prompt": "a", "output": ""}, "holds no answer"),
     ],
 )

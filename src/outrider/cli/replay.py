@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 from outrider.cli.options import AcceptTerms, Json, command
 from outrider.cli.output import console, note, print_json, show_progress
 from outrider.cli.values import parse_cost
-from outrider.errors import OutriderError
+from outrider.errors import OutriderError, UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 COST = Path(__file__).parents[1] / "data" / "cost.json"
 """The cost of passes of the default model on the machine of the records."""
+
+BUILT_IN = "the default model's, as measured once"
 
 WITHOUT_LOGITS = "mixed:sources=ngram+suffix"
 """The part of the drafter `mixed` that needs no logits."""
@@ -77,20 +81,20 @@ def replay(
     from outrider.replay import read_log, ride  # noqa: PLC0415
     from outrider.settings import messages  # noqa: PLC0415
     from outrider.text import ChatTemplate, Tokenizer, encode_chat  # noqa: PLC0415
+    from outrider.text.chat import TEMPLATE  # noqa: PLC0415
 
     curve = theory.rows_cost(parse_cost(cost or str(COST)))
     with show_progress() as listener:
         path = models.ensure(model, accept_terms=accept_terms, progress=listener)
     metadata = GgufFile(path).metadata
     tokenizer = Tokenizer.from_metadata(metadata)
-    answers = read_log(
-        log,
-        prompt=tokenizer.encode_prompt,
-        output=tokenizer.encode,
-        chat=lambda conversation: encode_chat(
-            tokenizer, ChatTemplate.from_metadata(metadata), messages(conversation)
-        ),
-    )
+
+    def chat(conversation: Sequence[Mapping[str, str]]) -> Sequence[int]:
+        if TEMPLATE not in metadata:
+            raise UsageError(f"{log} holds messages, and {model} has no template to write them by.")
+        return encode_chat(tokenizer, ChatTemplate.from_metadata(metadata), messages(conversation))
+
+    answers = read_log(log, prompt=tokenizer.encode_prompt, output=tokenizer.encode, chat=chat)
     for logged in answers:
         for token in (*logged.prompt, *logged.output):
             tokenizer.token_name(token)
@@ -104,7 +108,7 @@ def replay(
             left_out.append((spec, str(error)))
     chains = [ride(answers, spec, vocab_size=tokenizer.vocab_size, trees=False) for spec in PEERS]
     values = _record(answers, ridden, chains, left_out, curve)
-    values = {"log": str(log), "model": model, "cost": cost or "default model", **values}
+    values = {"log": str(log), "model": model, "cost": cost or BUILT_IN, **values}
     if json:
         print_json(values)
     else:
@@ -220,7 +224,10 @@ def _print(values: dict[str, Any]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     out = console()
-    out.print(f"{values['answers']} answers, {values['tokens']} tokens\n")
+    out.print(
+        f"{values['answers']} answers, {values['tokens']} tokens; costs of passes: "
+        f"{values['cost']}\n"
+    )
     for drafter in values["drafters"]:
         out.print(f"[bold]{drafter['drafter']}[/bold]")
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -248,8 +255,6 @@ def _print(values: dict[str, Any]) -> None:
     out.print(table)
     out.print(f"\n{values['verdict']}")
     for peer in values["peers"]:
-        from json import dumps  # noqa: PLC0415
-
         out.print(
             f"\nAs chains, {peer['drafter']} with K = {peer['num_draft_tokens']}: "
             f"{peer['speedup']:.2f} times, by the same costs."

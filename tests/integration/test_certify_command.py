@@ -33,7 +33,7 @@ def test_identical_answers_are_certified(model_path: Path) -> None:
     values = json.loads(result.stdout)
     assert values["identical"] is True
     assert values["failures"] == []
-    assert values["checked"] >= 13 + values["cancelled"]
+    assert values["checked"] >= 13 + values["cancelled"] > 13
     assert values["tokens"] > 13
     assert values["cache_tokens"] > 0
     (cell,) = values["cells"]
