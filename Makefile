@@ -34,7 +34,7 @@ test-reference: $(REFERENCE)/done  ## compare with transformers, in an environme
 
 certify: .venv/package.done  ## a prompt of each category: speculation says what plain decoding says
 	$(BIN)/outrider pull $(MODEL)
-	$(BIN)/outrider certify --model $(MODEL) --batch --limit 13 --max-tokens 32 $(CERTIFY_ARGS)
+	$(BIN)/outrider certify --model $(MODEL) --batch --limit 13 --max-tokens 24 $(CERTIFY_ARGS)
 
 certify-full: .venv/package.done  ## every prompt of PROMPTS=file, or of our own
 	$(BIN)/outrider pull $(MODEL)

@@ -58,6 +58,9 @@ DISTRIBUTION_TOKENS: Final = 4
 DISTRIBUTION_GUIDES: Final = 64
 """Plain completions from which the salt of a distribution test is taken."""
 
+ROUNDS: Final = 4
+"""How often the same cases are asked, with other salt, until a cell is conclusive."""
+
 FEW: Final = 20
 """Observations behind the same tokens that are not worth a pass to test."""
 
@@ -212,20 +215,45 @@ class Certifier:
         )
 
         plain = {case: answer for some in cases.values() for case, answer in self._plain(some)}
-        asked = [Asked(case, s) for s in compared for case in cases[s.temperature]]
-        room, companions = self._speculate(asked)
         cells = {setting: Cell(setting) for setting in settings}
-        for one in asked:
-            self._compare(cells[_setting(one)], one, plain[_key(one.case)])
-        for one in companions:
-            self._compare(cells[_setting(one)], one, plain[_key(one.case)])
-        for setting in compared:
-            if setting.kind == "divergence":
-                mine = [one for one in asked if one.setting == setting]
-                cells[setting].divergence = _divergence(mine, plain)
+        room, cancelled = self._compare_all([cells[s] for s in compared], cases, plain)
         self._test_distributions([cells[s] for s in tested], few)
-        cancelled = sum(one.answer.reason == "cancelled" for one in companions)
         return Certificate(list(cells.values()), self.left_out, room, cancelled)
+
+    def _compare_all(
+        self,
+        cells: Sequence[Cell],
+        cases: Mapping[float, Sequence[Case]],
+        plain: Mapping[Key, Answer],
+    ) -> tuple[int | None, int]:
+        """Every case of every cell, and again with other salt where that was too little.
+
+        Returns:
+            The room that mixed batches had in the cache, and how many companions were cancelled.
+        """
+        by_setting = {cell.setting: cell for cell in cells}
+        done: list[Asked] = []
+        room, cancelled = None, 0
+        for self._guide.round in range(ROUNDS):
+            asked = [
+                Asked(case, cell.setting)
+                for cell in cells
+                if self._guide.round == 0 or cell.status == "inconclusive"
+                for case in cases[cell.setting.temperature]
+            ]
+            if not asked:
+                break
+            self._total += len(asked) if self._guide.round else 0
+            room, companions = self._speculate(asked)
+            cancelled += sum(one.answer.reason == "cancelled" for one in companions)
+            for one in (*asked, *companions):
+                self._compare(by_setting[_setting(one)], one, plain[_key(one.case)])
+            done += asked
+        for cell in cells:
+            if cell.setting.kind == "divergence":
+                mine = [one for one in done if one.setting == cell.setting]
+                cell.divergence = _divergence(mine, plain)
+        return room, cancelled
 
     def _plain(self, cases: Iterable[Case]) -> list[tuple[Key, Answer]]:
         """Plain decoding of each case, alone on the engine."""

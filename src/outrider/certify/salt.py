@@ -26,9 +26,14 @@ WRONG: Final = 0.3
 
 
 class Guide:
-    """What plain decoding has said after each prompt."""
+    """What plain decoding has said after each prompt.
+
+    Attributes:
+        round: another one gives other salt.
+    """
 
     def __init__(self) -> None:
+        self.round = 0
         self._answers: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
 
     def add(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
@@ -100,9 +105,8 @@ class SaltedDrafter(Drafter):
             for token in chain[: entry.max_depth]
         ]
 
-    @staticmethod
-    def _random(entry: DraftEntry, use: str = "salt") -> Random:
-        return Random(derive_seed(0, use, *entry.tokens))
+    def _random(self, entry: DraftEntry, use: str = "salt") -> Random:
+        return Random(derive_seed(self._guide.round, use, *entry.tokens))
 
     def _mix(self, entry: DraftEntry, own: Tree, chain: Sequence[int]) -> Tree:
         origins = own.origins or (self._name,) * len(own)

@@ -19,6 +19,7 @@ from outrider.cli import (
     generate,
     models,
     quantize,
+    replay,
     theory,
 )
 from outrider.errors import OutriderError
@@ -61,6 +62,7 @@ app.command("chat")(chat.chat)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

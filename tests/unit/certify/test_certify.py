@@ -16,7 +16,7 @@ from outrider.types import Verdict
 from outrider.verify import CoupledVerifier, RejectionVerifier
 
 PROMPTS = [(i, tuple((7 * i + 3 * j) % 48 for j in range(9 + i))) for i in range(8)]
-WISH = Wish(drafters=("ngram",), max_tokens=64, draws=200)
+WISH = Wish(drafters=("ngram",), max_tokens=48, draws=200)
 
 
 class Once(CoupledVerifier):
@@ -131,6 +131,14 @@ def test_typical_acceptance_is_measured_and_never_called_identical() -> None:
     assert (greedy.different, greedy.logprob_change) == (0.0, 0.0)
     assert 0.0 < sampled.different < 1.0
     assert sampled.logprob_change != 0.0
+
+
+def test_a_cell_with_too_few_nodes_is_tried_again() -> None:
+    found = certify(ToyEngine(), PROMPTS, replace(WISH, temperatures=(0.0,), max_tokens=24))
+    (cell,) = found.cells
+    assert cell.status == "identical"
+    assert cell.checked > len(PROMPTS)
+    assert min(cell.accepted, cell.rejected) >= 200
 
 
 def test_too_few_nodes_are_inconclusive() -> None:

@@ -92,6 +92,16 @@ def test_the_draft_is_alike_for_every_seed() -> None:
     assert salted.draft([entry(seed=1)]) == salted.draft([entry(seed=2)])
 
 
+def test_another_round_has_other_salt() -> None:
+    known = guide()
+    salted = SaltedDrafter(Recorder(ToyEngine()), "recorder", known)
+    drafts = set()
+    for known.round in range(8):
+        (tree,) = salted.draft([entry()])
+        drafts.add(tree.tokens)
+    assert len(drafts) > 4
+
+
 def test_the_drafter_hears_of_its_own_nodes_only() -> None:
     inner = Recorder(ToyEngine())
     salted = SaltedDrafter(inner, "recorder", guide())
