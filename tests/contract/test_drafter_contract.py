@@ -8,7 +8,8 @@ from gguf import GGMLQuantizationType as Type
 import synthetic
 from outrider.drafters.base import Drafter, NoDrafter
 from outrider.drafters.early_exit import EarlyExitDrafter
-from outrider.drafters.free import NgramDrafter
+from outrider.drafters.free import NgramDrafter, RecycleDrafter, SuffixDrafter
+from outrider.drafters.mixed import MixedDrafter
 from outrider.drafters.model import model_drafter
 from outrider.drafters.quantized import QuantizedDrafter
 from outrider.engines.base import TargetModel
@@ -29,13 +30,45 @@ class TestNgram(_OnTrees):
         return NgramDrafter(target)
 
 
-class TestNgramOnChains(DrafterContract):
+class _OnChains(DrafterContract):
     @pytest.fixture
     def target(self) -> ToyEngine:
         return ToyEngine(trees=False)
 
+
+class TestNgramOnChains(_OnChains):
     def make(self, target: TargetModel) -> Drafter:
         return NgramDrafter(target)
+
+
+class TestSuffix(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return SuffixDrafter(target, past=True)
+
+
+class TestSuffixOnChains(_OnChains):
+    def make(self, target: TargetModel) -> Drafter:
+        return SuffixDrafter(target)
+
+
+class TestRecycle(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return RecycleDrafter(target)
+
+
+class TestRecycleOnChains(_OnChains):
+    def make(self, target: TargetModel) -> Drafter:
+        return RecycleDrafter(target)
+
+
+class TestMixed(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return MixedDrafter(target)
+
+
+class TestMixedOnChains(_OnChains):
+    def make(self, target: TargetModel) -> Drafter:
+        return MixedDrafter(target)
 
 
 class TestNone(_OnTrees):
