@@ -174,7 +174,7 @@ def write_record(path: Path, engine: NativeEngine, at_least: int, found: Agreeme
 
 
 def passages(path: Path, at_least: int) -> list[list[int]]:
-    """The passages as token ids, joined to texts of so many tokens; names of control tokens count."""
+    """The passages as token ids, joined to texts of so many; control tokens count as such."""
     tokenizer = Tokenizer.from_metadata(GgufFile(path).metadata)
     lines = PASSAGES.read_text(encoding="utf-8").splitlines()
     texts: list[list[int]] = []
