@@ -9,6 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN := .venv/bin
 REFERENCE := .venv-reference
 CPP := $(wildcard cpp/*)
+DRIVERS := $(wildcard benchmarks/*.cpp)
 FUZZ := $(wildcard fuzz/*.?pp)
 
 FUZZ_SECONDS ?= 60
@@ -17,10 +18,11 @@ CLANG ?= $(firstword $(foreach name,clang++ $(foreach n,21 20 19 18 17 16 15 14,
 FUZZERS := file pass
 UNDEFINED := undefined,float-cast-overflow
 RUN_FUZZER = FUZZ_MODELS=build/fuzz/seeds/models UBSAN_OPTIONS=print_stacktrace=1
+# How much memory is resident means nothing beside what a sanitizer keeps of its own.
 SANITIZED := tests/contract tests/unit/engines tests/unit/models/test_gguf.py \
-	tests/unit/test_sampling.py
+	tests/unit/test_sampling.py --ignore=tests/unit/engines/test_large_files.py
 
-.PHONY: demo test test-reference check format bench fuzz corpus sanitize sanitize-address sanitize-thread clean
+.PHONY: demo test test-reference certify certify-full check format bench counts fuzz corpus sanitize sanitize-address sanitize-thread clean
 
 demo: .venv/package.done  ## build, install, fetch the default model, answer a question
 	$(BIN)/outrider pull $(MODEL)
@@ -34,17 +36,25 @@ test-reference: $(REFERENCE)/done  ## compare with transformers, in an environme
 	$(BIN)/outrider pull $(MODEL)
 	$(REFERENCE)/bin/python -m pytest -m reference tests/reference $(PYTEST_ARGS)
 
+certify: .venv/package.done  ## a prompt of each category: speculation says what plain decoding says
+	$(BIN)/outrider pull $(MODEL)
+	$(BIN)/outrider certify --model $(MODEL) --batch --limit 13 --max-tokens 32 $(CERTIFY_ARGS)
+
+certify-full: .venv/package.done  ## every prompt of PROMPTS=file, or of our own
+	$(BIN)/outrider pull $(MODEL)
+	$(BIN)/outrider certify --model $(MODEL) --batch $(if $(PROMPTS),--prompts $(PROMPTS)) $(CERTIFY_ARGS)
+
 check: .venv/dev.done  ## formatting, lint, types, direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/clang-format --dry-run --Werror $(CPP) $(FUZZ)
+	$(BIN)/clang-format --dry-run --Werror $(CPP) $(DRIVERS) $(FUZZ)
 
 format: .venv/dev.done  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(CPP) $(FUZZ)
+	$(BIN)/clang-format -i $(CPP) $(DRIVERS) $(FUZZ)
 
 bench: .venv/test.done  ## plain decoding and prefill beside llama.cpp's; leaves records
 	$(BIN)/outrider pull $(MODEL)

@@ -41,7 +41,7 @@ from outrider.errors import OutriderError, UsageError
 from outrider.lab.environment import machine, versions
 from outrider.models.gguf import GgufFile
 from outrider.models.quantize import quantize
-from outrider.prompts import Prompt, read_prompts
+from outrider.prompts import BUILT_IN, Prompt, read_prompts
 from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
 from outrider.types import Message
@@ -202,7 +202,7 @@ def parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"measure this one ({', '.join(COMPARISONS)}); may be given several times",
     )
-    add("--prompts", type=Path, default=HERE / "prompts.jsonl")
+    add("--prompts", type=Path, default=BUILT_IN)
     add("--limit", type=int, help="this many prompts, evenly over categories")
     add("--repeats", type=int, help="of each prompt; default: what each comparison says")
     add("--threads", type=int, help="of every side; default: the physical cores")

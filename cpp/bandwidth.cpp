@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
 
-#include "buffer.hpp"
+#include "error.hpp"
 
 namespace outrider {
 namespace {
@@ -24,18 +25,38 @@ uint64_t sum_all(const uint64_t* data, size_t count) {
 
 }  // namespace
 
-double read_bandwidth(ThreadPool& pool, size_t bytes, int rounds) {
-  const size_t share = bytes / sizeof(uint64_t) / pool.size();
-  Buffer<uint64_t> memory(share * pool.size());
-  std::atomic<uint64_t> sink{0};
-  pool.run([&](int thread) { std::fill_n(memory.data() + share * thread, share, uint64_t{1}); });
-  double best = 0;
-  for (int round = 0; round < rounds; ++round) {
-    const auto start = std::chrono::steady_clock::now();
-    pool.run([&](int thread) { sink += sum_all(memory.data() + share * thread, share); });
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    best = std::max(best, static_cast<double>(memory.size() * sizeof(uint64_t)) / elapsed.count());
+MemoryReader::MemoryReader(int threads, size_t bytes)
+    : pool_(threads), share_(bytes / sizeof(uint64_t) / threads), memory_(share_ * threads) {
+  pool_.run(
+      [&](int thread) { std::fill_n(memory_.data() + share_ * thread, share_, uint64_t{1}); });
+}
+
+double MemoryReader::read(size_t bytes) {
+  const size_t count = bytes / sizeof(uint64_t) / pool_.size();
+  if (count == 0 || count > share_) {
+    throw UsageError("A slice of " + std::to_string(bytes) + " bytes cannot be read from " +
+                     std::to_string(memory_.size() * sizeof(uint64_t)) + " bytes of memory.");
   }
+  if (at_ + count > share_) at_ = 0;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start, end;
+  std::atomic<uint64_t> sink{0};
+  pool_.run([&](int thread) {
+    pool_.barrier();
+    if (thread == 0) start = Clock::now();
+    sink += sum_all(memory_.data() + share_ * thread + at_, count);
+    pool_.barrier();
+    if (thread == 0) end = Clock::now();
+  });
+  at_ += count;
+  return static_cast<double>(count * pool_.size() * sizeof(uint64_t)) /
+         std::chrono::duration<double>(end - start).count();
+}
+
+double read_bandwidth(int threads, size_t bytes, int rounds) {
+  MemoryReader memory(threads, bytes);
+  double best = 0;
+  for (int round = 0; round < rounds; ++round) best = std::max(best, memory.read(bytes));
   return best;
 }
 

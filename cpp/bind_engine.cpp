@@ -314,7 +314,44 @@ void bind_engine(nb::module_& m) {
             });
             return std::pair(ids, values);
           },
-          "row"_a, "k"_a);
+          "row"_a, "k"_a)
+      .def(
+          "best",
+          [](const PassHandle& pass, const std::vector<int>& rows, int k) {
+            const int vocab = pass.with([](Engine& e) { return e.model().hyper.vocab; });
+            if (k < 0 || k > vocab) {
+              throw UsageError("There are not " + std::to_string(k) +
+                               " tokens in this vocabulary.");
+            }
+            const auto width = static_cast<size_t>(k);
+            int32_t* ids = nullptr;
+            float* values = nullptr;
+            auto ids_array = new_array<int32_t, 2>({rows.size(), width}, ids);
+            auto values_array = new_array<float, 2>({rows.size(), width}, values);
+            pass.with([&](Engine& e) {
+              for (size_t i = 0; i < rows.size(); ++i) {
+                best(e.logits(rows[i]), vocab, k, ids + i * width, values + i * width);
+              }
+              return 0;
+            });
+            return nb::make_tuple(ids_array, values_array);
+          },
+          "rows"_a, "k"_a)
+      .def(
+          "phases",
+          [](const PassHandle& pass) {
+            const auto seconds = pass.with([](Engine& e) { return e.outcome().seconds; });
+            std::map<std::string, double> ms;
+            for (int i = 0; i < kPhases; ++i) ms[kPhaseNames[i]] = seconds[i] * 1000;
+            return ms;
+          },
+          "Milliseconds of the pass by what they went to.");
+
+  nb::class_<MemoryReader>(m, "MemoryReader", "Memory that is read slice by slice.")
+      .def(nb::init<int, size_t>(), "threads"_a, "bytes"_a,
+           nb::call_guard<nb::gil_scoped_release>())
+      // The interpreter lock is kept: a slice takes milliseconds, and one thread reads at a time.
+      .def("read", &MemoryReader::read, "bytes"_a, "Bytes a second of the next slice.");
 
   nb::class_<SharedEngine>(m, "Engine", "The native engine.")
       .def(nb::new_([](const Gguf& file, bool as_float, int threads, const std::string& kernel,
@@ -410,6 +447,14 @@ void bind_engine(nb::module_& m) {
       .def_prop_ro("repacked", [](const SharedEngine& e) { return e.fixed().model().repacked; })
       .def_prop_ro("weight_bytes",
                    [](const SharedEngine& e) { return e.fixed().model().weight_bytes; })
+      .def_prop_ro("layer_bytes",
+                   [](const SharedEngine& e) { return e.fixed().model().layer_bytes; })
+      .def_prop_ro("output_bytes",
+                   [](const SharedEngine& e) { return e.fixed().model().head().bytes(); })
+      .def(
+          "history_bytes",
+          [](const SharedEngine& e, int64_t length) { return e.fixed().history_bytes(length); },
+          "length"_a, "Bytes of the cache that a row behind so many tokens of history reads.")
       .def_prop_ro("file_bytes", [](const SharedEngine& e) { return e.fixed().model().file_bytes; })
       .def_prop_ro(
           "token_bytes",
@@ -434,8 +479,7 @@ void bind_engine(nb::module_& m) {
       "read_bandwidth",
       [](int threads, size_t bytes, int rounds) {
         const nb::gil_scoped_release release;
-        ThreadPool pool(threads);
-        return read_bandwidth(pool, bytes, rounds);
+        return read_bandwidth(threads, bytes, rounds);
       },
       "threads"_a, "bytes"_a, "rounds"_a, "Bytes a second of the best reading.");
 }

@@ -99,6 +99,17 @@ void bind_sampling(nb::module_& m) {
           },
           "logits"_a, "path"_a = Tokens(), "mask"_a = nb::none())
       .def(
+          "candidates",
+          [](Sampler& self, const Logits& logits, std::int64_t position, const Tokens& path,
+             int k) {
+            Tokens ids;
+            std::vector<double> values;
+            self.candidates(checked(self, logits), position, path.data(), path.size(), k, ids,
+                            values);
+            return nb::make_tuple(ids, values);
+          },
+          "logits"_a, "position"_a, "path"_a, "k"_a)
+      .def(
           "noise",
           [](const Sampler& self, std::int64_t position, const Tokens& tokens) {
             auto out = array_of<double>(tokens.size());

@@ -7,6 +7,8 @@
 
 namespace nb = nanobind;
 
+void bind_drafting(nb::module_& m);
+void bind_control(nb::module_& m);
 void bind_engine(nb::module_& m);
 void bind_sampling(nb::module_& m);
 
@@ -45,6 +47,8 @@ void translate(const std::exception_ptr& pointer, void*) {
 NB_MODULE(_native, m) {
   m.doc() = "The C++ core of Outrider.";
   nb::register_exception_translator(translate);
+  bind_control(m);
   bind_sampling(m);
   bind_engine(m);
+  bind_drafting(m);
 }

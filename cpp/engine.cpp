@@ -75,6 +75,17 @@ const float* Engine::logits(int row) const {
   return outcome_.logits.data() + padded(model_.hyper.vocab) * outcome_.logit_row[row];
 }
 
+int64_t Engine::history_bytes(int64_t length) const {
+  const int64_t position_bytes =
+      static_cast<int64_t>(cache_.shape().block_bytes()) / kTile / model_.hyper.layers;
+  int64_t bytes = 0;
+  // Of a window, one position is the row itself.
+  for (const Layer& layer : model_.layers) {
+    bytes += position_bytes * std::min(length, layer.window - 1);
+  }
+  return bytes;
+}
+
 // ---- before a pass: what is asked for, and where every row stands -------------------------------
 
 void Engine::check(const RowSpans& rows, int layers, std::span<const int> hidden) const {

@@ -36,6 +36,7 @@ struct EngineOptions {
 // What the time of a pass goes to.
 enum class Phase { Weights, Attention, Output, Rest };
 constexpr int kPhases = 4;
+constexpr std::array<const char*, kPhases> kPhaseNames = {"weights", "attention", "output", "rest"};
 
 // Logits and hidden states of the last pass.
 struct Outcome {
@@ -71,6 +72,8 @@ class Engine {
   Cache& cache() { return cache_; }
   const Outcome& outcome() const { return outcome_; }
   const float* logits(int row) const;
+  // Bytes of the cache that a row behind so many tokens of history reads.
+  int64_t history_bytes(int64_t length) const;
   int threads() const { return pool_.size(); }
   int64_t context() const { return context_; }
   int max_rows() const { return max_rows_; }

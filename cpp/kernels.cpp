@@ -29,12 +29,15 @@ std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> found;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (avx512_kernels() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
+  // The functions that give the tables are themselves compiled for the set, so they are called only
+  // where the processor has it.
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vnni") && avx512_kernels()) {
     found.push_back(avx512_kernels());
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
-    if (avxvnni_kernels() && has_avxvnni()) found.push_back(avxvnni_kernels());
+    if (has_avxvnni() && avxvnni_kernels()) found.push_back(avxvnni_kernels());
     if (avx2_kernels()) found.push_back(avx2_kernels());
   }
 #endif

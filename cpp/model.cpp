@@ -231,6 +231,7 @@ Model::Model(const Gguf& file, bool as_float, int threads, const Progress& progr
   }
   loader.finish(threads, progress, weights);
   weight_bytes = loader.weight_bytes();
+  layer_bytes = weight_bytes - embedding.bytes() - (output.inputs ? output.bytes() : 0);
   repacked = loader.repacked();
   // An embedding that is not also the output layer is looked up, not streamed.
   file_bytes = loader.file_bytes() - (output.inputs ? tokens->bytes.size() : 0);

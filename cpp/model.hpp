@@ -81,6 +81,7 @@ struct Model {
   std::vector<std::vector<double>> rope_rates;
 
   size_t weight_bytes = 0;  // as repacked
+  size_t layer_bytes = 0;   // of these, what the layers' matrices take
   size_t file_bytes = 0;    // of the tensors a pass reads, as the file has them
   // How many matrices of each kind in the file became which layout: "Q4_1 → 4-bit with minimum".
   std::map<std::string, int> repacked;

@@ -357,46 +357,132 @@ class Filter {
   double top_p_, min_p_;
 };
 
-// The token whose (logit - peak) / temperature + gumbel is largest; ties go to the lower id.
-// Bounds come first, and logarithms only where a group's bound can still win: exact, and cheap.
-int argmax_with_noise(const float* logits, const std::int32_t* ids, int n, double peak,
-                      double temperature, HashKey key) {
-  const int groups = blocks(n) * LANES;
-  scratch.maxima.resize(groups);
-  float* bounds = scratch.maxima.data();
-  kernels().noise_bounds(logits, ids, n, key, static_cast<float>(temperature), bounds);
+// A row to whose logits noise is added: the value of a token is (logit - peak) / temperature +
+// gumbel. Bounds of groups come first, so that logarithms are taken only where a group can win.
+class NoisedRow {
+ public:
+  // `ids` names the tokens of the logits; null where they are 0 to n - 1.
+  NoisedRow(const float* logits, const std::int32_t* ids, int n, double peak, double temperature,
+            HashKey key)
+      : logits_(logits), ids_(ids), n_(n), peak_(peak), temperature_(temperature), key_(key) {
+    scratch.maxima.resize(static_cast<std::size_t>(blocks(n)) * LANES);
+    kernels().noise_bounds(logits, ids, n, key, static_cast<float>(temperature),
+                           scratch.maxima.data());
+  }
 
-  int best = -1;
-  double best_value = 0.0;
-  const auto visit = [&](int group) {
+  std::span<const float> bounds() const { return scratch.maxima; }
+
+  // Calls take(token, value) for the tokens of a group that have a finite logit.
+  template <typename Take>
+  void visit(int group, const Take& take) const {
     const int start = group / LANES * BLOCK + group % LANES;
-    const int count = std::min(BLOCK / LANES, (n - start + LANES - 1) / LANES);
+    const int count = std::min(BLOCK / LANES, (n_ - start + LANES - 1) / LANES);
     std::int32_t tokens[LANES] = {};
     std::uint32_t hashed[LANES];
     for (int i = 0; i < count; ++i) {
-      tokens[i] = ids == nullptr ? start + i * LANES : ids[start + i * LANES];
+      tokens[i] = ids_ == nullptr ? start + i * LANES : ids_[start + i * LANES];
     }
-    kernels().hash_lanes(tokens, key, hashed);
+    kernels().hash_lanes(tokens, key_, hashed);
     for (int i = 0; i < count; ++i) {
-      const float logit = logits[start + i * LANES];
+      const float logit = logits_[start + i * LANES];
       if (logit == MINUS_INFINITY) continue;
-      const double value = (logit - peak) / temperature + gumbel(hashed[i]);
-      if (best < 0 || value > best_value || (value == best_value && tokens[i] < best)) {
-        best = tokens[i];
-        best_value = value;
-      }
+      take(tokens[i], (logit - peak_) / temperature_ + gumbel(hashed[i]));
+    }
+  }
+
+  // A group whose bound is below this has no token whose value reaches `value`. Bounds are float32
+  // and in logits' units. A token that can reach it lies between value - 23 T and peak, which
+  // limits its rounding error; the last term covers flushed subnormals.
+  double limit_for(double value) const {
+    const double logit = peak_ + temperature_ * value;
+    return logit - (1e-6 * (std::abs(peak_) + std::abs(logit)) + 2e-5 * temperature_ + 1e-28);
+  }
+
+ private:
+  const float* logits_;
+  const std::int32_t* ids_;
+  int n_;
+  double peak_, temperature_;
+  HashKey key_;
+};
+
+// The token of the largest value; ties go to the lower id.
+int argmax(const NoisedRow& row) {
+  int best = -1;
+  double best_value = 0.0;
+  const auto take = [&](std::int32_t token, double value) {
+    if (best < 0 || value > best_value || (value == best_value && token < best)) {
+      best = token;
+      best_value = value;
     }
   };
-
-  visit(static_cast<int>(std::max_element(bounds, bounds + groups) - bounds));
-  // Bounds are float32 and in logits' units. A token that can win lies between value - 23 T and
-  // peak, which limits its rounding error; the last term covers flushed subnormals.
-  const double value = peak + temperature * best_value;
-  const double slack = 1e-6 * (std::abs(peak) + std::abs(value)) + 2e-5 * temperature + 1e-28;
-  for (int group = 0; group < groups; ++group) {
-    if (bounds[group] >= value - slack) visit(group);
+  const std::span<const float> bounds = row.bounds();
+  row.visit(static_cast<int>(std::max_element(bounds.begin(), bounds.end()) - bounds.begin()),
+            take);
+  const double limit = row.limit_for(best_value);
+  for (std::size_t group = 0; group < bounds.size(); ++group) {
+    if (bounds[group] >= limit) row.visit(static_cast<int>(group), take);
   }
   return best;
+}
+
+struct Noised {
+  double value;
+  std::int32_t id;
+};
+
+// The tokens of the k largest values, or all where there are fewer, best first.
+std::vector<Noised> largest(const NoisedRow& row, int k) {
+  const std::span<const float> bounds = row.bounds();
+  std::vector<int> order(bounds.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  const auto by_value = [](const Noised& a, const Noised& b) {
+    return a.value != b.value ? a.value > b.value : a.id < b.id;
+  };
+  const auto by_bound = [&](int a, int b) { return bounds[a] > bounds[b]; };
+  std::vector<Noised> found;
+  const auto take = [&](std::int32_t token, double value) { found.push_back({value, token}); };
+  // As many groups as tokens are asked for: some k tokens, and what the rest has to beat.
+  const std::size_t first = std::min<std::size_t>(k, order.size());
+  std::nth_element(order.begin(), order.begin() + (first - 1), order.end(), by_bound);
+  for (std::size_t i = 0; i < first; ++i) row.visit(order[i], take);
+  const auto cut = [&] {
+    if (found.size() <= static_cast<std::size_t>(k)) return;
+    std::nth_element(found.begin(), found.begin() + (k - 1), found.end(), by_value);
+    found.resize(k);
+  };
+  cut();
+  double limit = -static_cast<double>(INFINITE);
+  if (found.size() == static_cast<std::size_t>(k)) {
+    limit = row.limit_for(std::max_element(found.begin(), found.end(), by_value)->value);
+  }
+  for (std::size_t i = first; i < order.size(); ++i) {
+    if (bounds[order[i]] >= limit) row.visit(order[i], take);
+  }
+  cut();
+  std::sort(found.begin(), found.end(), by_value);
+  return found;
+}
+
+// What a choice is made from: the row after its filters, with the noise of a position.
+NoisedRow noised(const Row& row, const SamplingSettings& settings, HashKey key) {
+  const Filter filter(settings, row.size());
+  if (filter.keeps_all()) {
+    return {row.data(), nullptr, row.size(), row.peak(), settings.temperature, key};
+  }
+  filter.collect(row, scratch.candidates);
+  scratch.logits.clear();
+  scratch.ids.clear();
+  for (const Candidate& c : scratch.candidates) {
+    scratch.logits.push_back(c.logit);
+    scratch.ids.push_back(c.id);
+  }
+  return {scratch.logits.data(),
+          scratch.ids.data(),
+          static_cast<int>(scratch.ids.size()),
+          row.peak(),
+          settings.temperature,
+          key};
 }
 
 void check_size(int n) {
@@ -510,22 +596,34 @@ int Sampler::choose(const float* logits, std::int64_t position, const std::int32
                     std::size_t path_length, const std::uint32_t* mask) {
   const Row row(patched(logits, path, path_length, mask), vocab_size_);
   if (settings_->temperature == 0.0) return row.argmax();
-  const HashKey key(key_, position);
-  const Filter filter(*settings_, vocab_size_);
-  if (filter.keeps_all()) {
-    return argmax_with_noise(row.data(), nullptr, vocab_size_, row.peak(), settings_->temperature,
-                             key);
+  return argmax(noised(row, *settings_, HashKey(key_, position)));
+}
+
+void Sampler::candidates(const float* logits, std::int64_t position, const std::int32_t* path,
+                         std::size_t path_length, int k, std::vector<std::int32_t>& ids,
+                         std::vector<double>& values) {
+  if (k < 1 || k > vocab_size_) {
+    throw UsageError(std::to_string(k) + " candidates were asked for, of a vocabulary of " +
+                     std::to_string(vocab_size_) + " tokens.");
   }
-  filter.collect(row, scratch.candidates);
-  scratch.logits.clear();
-  scratch.ids.clear();
-  for (const Candidate& c : scratch.candidates) {
-    scratch.logits.push_back(c.logit);
-    scratch.ids.push_back(c.id);
+  ids.clear();
+  values.clear();
+  const Row row(patched(logits, path, path_length, nullptr), vocab_size_);
+  if (settings_->temperature == 0.0) {
+    auto& best = scratch.candidates;
+    best.clear();
+    row.collect_top(k, -FLT_MAX, best);
+    std::sort(best.begin(), best.end(), before);
+    for (const Candidate& c : best) {
+      ids.push_back(c.id);
+      values.push_back(static_cast<double>(c.logit) - row.peak());
+    }
+    return;
   }
-  return argmax_with_noise(scratch.logits.data(), scratch.ids.data(),
-                           static_cast<int>(scratch.ids.size()), row.peak(), settings_->temperature,
-                           key);
+  for (const Noised& n : largest(noised(row, *settings_, HashKey(key_, position)), k)) {
+    ids.push_back(n.id);
+    values.push_back(n.value);
+  }
 }
 
 void Sampler::processed(const float* logits, const std::int32_t* path, std::size_t path_length,
@@ -633,22 +731,51 @@ double logprob(const float* logits, int n, int token) {
   return (static_cast<double>(row[token]) - row.peak()) - log_total(row);
 }
 
-void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs) {
+namespace {
+
+void check_top(int n, int k) {
   check_size(n);
   if (k < 0 || k > n) {
     throw UsageError("The " + std::to_string(k) + " likeliest tokens were asked for, of " +
                      std::to_string(n) + ".");
   }
+}
+
+// The k likeliest tokens, best first; valid until the next call.
+const std::vector<Candidate>& likeliest(const Row& row, int k) {
+  auto& found = scratch.candidates;
+  found.clear();
+  row.collect_top(k, MINUS_INFINITY, found);
+  std::sort(found.begin(), found.end(), before);
+  return found;
+}
+
+}  // namespace
+
+void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs) {
+  check_top(n, k);
   if (k == 0) return;
   const Row row(logits, n);
   const double total = log_total(row);
-  auto& best = scratch.candidates;
-  best.clear();
-  row.collect_top(k, MINUS_INFINITY, best);
-  std::sort(best.begin(), best.end(), before);
+  const auto& found = likeliest(row, k);
   for (int i = 0; i < k; ++i) {
-    ids[i] = best[i].id;
-    logprobs[i] = (static_cast<double>(best[i].logit) - row.peak()) - total;
+    ids[i] = found[i].id;
+    logprobs[i] = (static_cast<double>(found[i].logit) - row.peak()) - total;
+  }
+}
+
+void best(const float* logits, int n, int k, std::int32_t* ids, float* values) {
+  check_top(n, k);
+  if (k == 0) return;
+  try {
+    const auto& found = likeliest(Row(logits, n), k);
+    for (int i = 0; i < k; ++i) {
+      ids[i] = found[i].id;
+      values[i] = found[i].logit;
+    }
+  } catch (const SamplingError&) {
+    std::fill_n(ids, k, -1);
+    std::fill_n(values, k, MINUS_INFINITY);
   }
 }
 

@@ -77,6 +77,13 @@ class Sampler {
   void probabilities(const float* logits, const std::int32_t* path, std::size_t path_length,
                      const std::uint32_t* mask, double* out);
 
+  // The at most k tokens that `choose` would choose, best first, each if it could not have chosen
+  // those before it; ties go to the lower id. Their values are (logit - largest) / temperature +
+  // noise. At temperature 0 they are the largest logits, as logit - largest.
+  void candidates(const float* logits, std::int64_t position, const std::int32_t* path,
+                  std::size_t path_length, int k, std::vector<std::int32_t>& ids,
+                  std::vector<double>& values);
+
   // Gumbel noise of some tokens at a position.
   void noise(std::int64_t position, const std::int32_t* tokens, std::size_t count,
              double* out) const;
@@ -111,6 +118,10 @@ double logprob(const float* logits, int n, int token);
 // The k likeliest tokens and their raw log-probabilities, best first; ties go to the lower id.
 // Throws SamplingError where the logits are not numbers, UsageError for k or token out of range.
 void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs);
+
+// The same with the logits themselves, which spares the sum over all of them. Where they are not
+// numbers, all ids are -1.
+void best(const float* logits, int n, int k, std::int32_t* ids, float* values);
 
 // The instruction sets that the loops over the vocabulary can use here, the fastest first. That
 // one is used, unless another is asked for; the results are the same bytes.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
 from typing import Any
@@ -23,7 +24,7 @@ from outrider.errors import OutriderError, UsageError
 from outrider.plan import Plan
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import EMPTY, ROOT, Tree
-from outrider.types import Event, FinishReason, Step, TokenLogprob, Verdict
+from outrider.types import Event, FinishReason, Speculation, Step, TokenLogprob, Verdict
 from outrider.verify import Mask, Verifier
 
 PREFILL_CHUNK = 256
@@ -130,10 +131,24 @@ class Loop:
         self._prefill_chunk = prefill_chunk
         self._load = load
         self._drafters: dict[str, Drafter] = {}
-        self._controllers: dict[tuple[str, int | None], Controller] = {}
+        self._controllers: dict[tuple[str, int | None, str], Controller] = {}
         self._verifiers: dict[str, Verifier] = {}
 
     # ---- from outside ---------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the plan's own parts now, so that what is wrong with them shows before any request.
+
+        Raises:
+            OutriderError: a part cannot be made, or they do not go together.
+        """
+        self._make_parts(Speculation())
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the plan's drafter drafts with, for records; empty before it is made."""
+        drafter = self._drafters.get(self.plan.drafter)
+        return {} if drafter is None else drafter.facts
 
     def add(self, job: Job) -> None:
         """Queue a job.
@@ -150,6 +165,14 @@ class Loop:
             self._refuse(job, "cancelled", None)
         for run in [run for run in self.scheduler.running if run.job is job]:
             self._finish(run, "cancelled")
+
+    def reset_drafters(self) -> None:
+        """Let every drafter forget what it has learnt, so that a repetition starts like the first.
+
+        What they know of running completions may stay.
+        """
+        for drafter in self._drafters.values():
+            drafter.reset()
 
     @property
     def idle(self) -> bool:
@@ -210,7 +233,9 @@ class Loop:
 
     def _parts(self, job: Job) -> tuple[Drafter, Controller, Verifier]:
         """The parts a job asks for, made once."""
-        wish = job.speculation
+        return self._make_parts(job.speculation)
+
+    def _make_parts(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
         name = wish.drafter or self.plan.drafter
         if name not in self._drafters:
             self._drafters[name] = self._load("drafters", name)(self.engine)
@@ -218,6 +243,7 @@ class Loop:
         key = (
             wish.controller or self.plan.controller,
             self.plan.num_draft_tokens if count is None else count,
+            name,
         )
         if key not in self._controllers:
             self._controllers[key] = self._load("controllers", key[0])(self.engine.cost, key[1])
@@ -313,6 +339,9 @@ class Loop:
         """A part that fails costs its request the speed-up, never the answer."""
         run.drafts = False
         run.usage.note = f"decoded plainly: {type(drafter).__name__} failed ({error})"
+        # What it held for the request is of no more use; a second failure would say nothing new.
+        with suppress(Exception):
+            drafter.end(run.entry)
 
     def _prune(self, run: Run, tree: Tree) -> Tree:
         """Without nodes beyond the answer's end and nodes that the constraint forbids."""

@@ -137,7 +137,11 @@ class LLM:
         self.engine, self.tokenizer = model.engine, model.tokenizer
         # Promise 2: what a pass costs here is known before the first draft is.
         _ = self.engine.cost
-        self._runner = Runner(Loop(self.engine, max_streams=max_streams, plan=self.plan))
+        loop = Loop(self.engine, max_streams=max_streams, plan=self.plan)
+        if self.speculation:
+            loop.prepare()
+        self._draft_facts = loop.facts
+        self._runner = Runner(loop)
         # The thread ends with the model that nobody uses any more, and before the interpreter does.
         self._end = weakref.finalize(self, self._runner.close)
 
@@ -202,6 +206,8 @@ class LLM:
             "plan": self.plan.name,
             "why_plain": why_plain,
         }
+        if speculation.enabled and speculation.drafter == self.plan.drafter:
+            record |= self._draft_facts
         return Stream(self._runner.submit(make, request.n), request, tokens, seed, record)
 
     def generate(self, prompt: Prompt | None = None, **settings: Unpack[Settings]) -> Completion:

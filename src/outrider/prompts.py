@@ -14,6 +14,9 @@ from outrider.errors import UsageError
 TEXT_KEYS = ("turns", "prompt", "question")
 ID_KEYS = ("id", "question_id")
 
+BUILT_IN = Path(__file__).parent / "data" / "prompts.jsonl"
+"""Prompts of our own, of 13 categories, for whoever measures without a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

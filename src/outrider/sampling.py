@@ -38,6 +38,7 @@ __all__ = [
     "pack_mask",
     "probabilities",
     "processed_logits",
+    "reference_candidates",
     "reference_choose",
     "reference_draw",
     "top",
@@ -277,6 +278,33 @@ def reference_choose(
     return int(x.argmax())
 
 
+def reference_candidates(
+    logits: NDArray[np.float32],
+    sampling: Sampling,
+    k: int,
+    *,
+    seed: int,
+    position: int,
+    index: int = 0,
+    stream: int = StreamId.TARGET,
+    prompt: Sequence[int] = (),
+    output: Sequence[int] = (),
+) -> tuple[list[int], list[float]]:
+    """What `Sampler.candidates` finds, by the definition; ties go to the lowest id.
+
+    Raises:
+        SamplingError: as `processed_logits`.
+    """
+    x = processed_logits(logits, sampling, prompt=prompt, output=output)
+    if sampling.temperature > 0.0:
+        x += gumbel(hash_noise(seed, index, stream, position, np.arange(len(x))))
+    else:
+        row = _patched(logits, sampling, prompt, output, None).astype(np.float64)
+        x = row - row.max()
+    best = [int(token) for token in np.argsort(-x, kind="stable")[:k] if x[token] > -np.inf]
+    return best, x[best].tolist()
+
+
 def reference_draw(
     weights: NDArray[np.float64], *, seed: int, position: int, stream: int, index: int = 0
 ) -> int:
@@ -408,6 +436,30 @@ class Sampler(_native.Sampler):
             UsageError: as in `choose`.
         """
         return super().probabilities(logits, path, mask)
+
+    def candidates(
+        self, logits: NDArray[np.float32], position: int, path: Sequence[int], k: int
+    ) -> tuple[list[int], list[float]]:
+        """The tokens that `choose` is nearest to choosing, for drafts with second guesses.
+
+        With noise they are the largest of log-probability + Gumbel noise: a sample of k tokens
+        without replacement (Kool et al., arXiv 1903.06059), whose first is what `choose` chooses.
+
+        Args:
+            logits: float32[vocab_size], of any model.
+            position: absolute index of the token to be chosen.
+            path: as in `choose`.
+            k: how many at most; filters may leave fewer.
+
+        Returns:
+            Token ids, best first, and their values: (logit − largest) / temperature + noise, at
+            temperature 0 logit − largest.
+
+        Raises:
+            SamplingError: as in `choose`.
+            UsageError: as in `choose`, or a k outside 1 to the size of the vocabulary.
+        """
+        return super().candidates(logits, position, path, k)
 
     def draw(self, weights: NDArray[np.float64], position: int, stream: int) -> int:
         """A token drawn with this completion's noise, but not from its logits.

@@ -269,7 +269,9 @@ class Scheduler:
         return Run(
             job=job,
             index=index,
-            entry=DraftEntry(self._next_id, list(job.tokens), len(job.tokens), sampler),
+            entry=DraftEntry(
+                self._next_id, list(job.tokens), len(job.tokens), sampler, sequence=sequence
+            ),
             sequence=sequence,
             sink=job.sink(),
             computed=0,

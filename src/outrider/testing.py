@@ -391,6 +391,7 @@ class DraftingContext:
         entry = DraftEntry(number, list(prompt), len(prompt), sampler)
         sequence = self.target.open(prompt, self.target.context, share=False)
         self.target.forward(committed(sequence, prompt[:-1]))
+        entry.sequence = sequence
         self.drafter.begin(entry)
         return entry, sequence
 

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+import synthetic
 from outrider.drafters.base import Drafter, NoDrafter
-from outrider.drafters.ngram import NgramDrafter
+from outrider.drafters.early_exit import EarlyExitDrafter
+from outrider.drafters.free import NgramDrafter
+from outrider.drafters.model import model_drafter
+from outrider.drafters.quantized import QuantizedDrafter
 from outrider.engines.base import TargetModel
+from outrider.engines.native import NativeEngine
 from outrider.engines.toy import ToyEngine
 from outrider.testing import DrafterContract
+from synthetic import Shape
 
 
 class _OnTrees(DrafterContract):
@@ -32,3 +41,60 @@ class TestNgramOnChains(DrafterContract):
 class TestNone(_OnTrees):
     def make(self, target: TargetModel) -> Drafter:
         return NoDrafter(target)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a target of 8 bits and a draft model of the same tokenizer."""
+    directory = tmp_path_factory.mktemp("pair")
+    shape = Shape(layers=3, vocab=300, context=128, type=Type.Q8_0)
+    synthetic.write(directory / "target.gguf", shape)
+    synthetic.write(directory / "draft.gguf", Shape(layers=1, vocab=300, context=128))
+    return directory
+
+
+class _OnFiles(DrafterContract):
+    @pytest.fixture
+    def target(self, pair: Path, monkeypatch: pytest.MonkeyPatch) -> NativeEngine:
+        monkeypatch.setenv("OUTRIDER_CACHE", str(pair / "cache"))
+        return NativeEngine(pair / "target.gguf", threads=1, cache_bytes=1 << 22)
+
+    @staticmethod
+    def draft_model(target: TargetModel) -> str:
+        assert isinstance(target, NativeEngine)
+        return str(target.file.path.with_name("draft.gguf"))
+
+
+class TestModel(_OnFiles):
+    def make(self, target: TargetModel) -> Drafter:
+        return model_drafter(target, draft_model=self.draft_model(target))
+
+
+class TestModelOfTrees(_OnFiles):
+    def make(self, target: TargetModel) -> Drafter:
+        return model_drafter(target, draft_model=self.draft_model(target), branch=3)
+
+
+class TestModelThatDraws(_OnFiles):
+    def make(self, target: TargetModel) -> Drafter:
+        return model_drafter(target, draft_model=self.draft_model(target), draws=True)
+
+
+class TestModelThroughText(_OnFiles):
+    def make(self, target: TargetModel) -> Drafter:
+        return model_drafter(target, draft_model=self.draft_model(target), through_text=True)
+
+
+class TestQuantized(_OnFiles):
+    def make(self, target: TargetModel) -> Drafter:
+        return QuantizedDrafter(target)
+
+
+class TestEarlyExit(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return EarlyExitDrafter(target, layers=2)
+
+
+class TestEarlyExitOfTrees(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return EarlyExitDrafter(target, layers=2, branch=2)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from outrider.drafters.base import DraftEntry, Observation
-from outrider.drafters.ngram import NgramDrafter
+from outrider.drafters.free import NgramDrafter
 from outrider.engines.base import Pass, Rows
 from outrider.engines.toy import ToyEngine
 from outrider.errors import UsageError

@@ -21,6 +21,7 @@ from outrider.sampling import (
     pack_mask,
     probabilities,
     processed_logits,
+    reference_candidates,
     reference_choose,
     reference_draw,
     top,
@@ -116,6 +117,46 @@ def test_choose_equals_the_reference(case: dict) -> None:
     )
     sampler = make_sampler(case)
     assert sampler.choose(case["logits"], case["position"], case["path"], case["mask"]) == expected
+
+
+@given(case=cases(), share=st.floats(0.0, 1.0))
+@settings(max_examples=300, deadline=None)
+def test_candidates_equal_the_reference(case: dict, share: float) -> None:
+    k = 1 + int(share * min(len(case["logits"]) - 1, 40))
+    expected, values = reference_candidates(
+        case["logits"],
+        case["sampling"],
+        k,
+        seed=case["seed"],
+        index=case["index"],
+        stream=case["stream"],
+        position=case["position"],
+        prompt=case["prompt"],
+        output=case["output"] + case["path"],
+    )
+    sampler = make_sampler(case)
+    found = sampler.candidates(case["logits"], case["position"], case["path"], k)
+    assert found[0] == expected
+    np.testing.assert_allclose(found[1], values, rtol=1e-12, atol=1e-12)
+    assert found[0][0] == sampler.choose(case["logits"], case["position"], case["path"])
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-3, 0.7, 100.0])
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 3.0, 1e4])
+def test_candidates_are_the_largest_noised_values(temperature: float, scale: float) -> None:
+    n = 3001
+    sampling = Sampling(temperature=temperature)
+    sampler = Sampler(sampling, vocab_size=n, seed=7)
+    for position in range(20):
+        logits = normal_logits(n, position, scale)
+        expected, _ = reference_candidates(logits, sampling, 9, seed=7, position=position)
+        assert sampler.candidates(logits, position, (), 9)[0] == expected
+
+
+@pytest.mark.parametrize("k", [0, -1, 6])
+def test_candidates_out_of_range(k: int) -> None:
+    with pytest.raises(UsageError, match="candidates"):
+        Sampler(Sampling(), vocab_size=5, seed=0).candidates(normal_logits(5), 0, (), k)
 
 
 @given(case=cases())

@@ -10,7 +10,17 @@ import typer
 from typer.core import TyperGroup
 
 import outrider
-from outrider.cli import INTERRUPTED, bench, chat, doctor, generate, models, quantize, theory
+from outrider.cli import (
+    INTERRUPTED,
+    bench,
+    certify,
+    chat,
+    doctor,
+    generate,
+    models,
+    quantize,
+    theory,
+)
 from outrider.errors import OutriderError
 
 CLOSED_PIPE = 141
@@ -51,6 +61,7 @@ app.command("chat")(chat.chat)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("certify")(certify.certify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(theory.app, name="theory")

@@ -50,6 +50,8 @@ class Controller(ABC):
 
     Options of its own are keyword-only parameters of the constructor; see `outrider.registry`.
 
+    One controller serves one drafter, so what it learns is about that drafter.
+
     Args:
         cost: what passes of this model cost.
         num_draft_tokens: what the requests it is used for ask for; None leaves it to itself.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from outrider.control.base import Controller, Room
+from outrider.control.prefix import trimmed
 from outrider.drafters.base import DraftEntry
 from outrider.engines.base import Cost
 from outrider.tree import Tree
@@ -35,22 +36,4 @@ class FixedController(Controller):
 
     def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], room: Room) -> list[Tree]:
         """The nodes likeliest to be reached and accepted, over all entries, within the budget."""
-        budget = room.budget
-        limits = [entry.max_nodes for entry in batch]
-        if sum(map(len, trees)) <= budget and all(
-            len(tree) <= limit for tree, limit in zip(trees, limits, strict=True)
-        ):
-            return list(trees)
-        # A node is never likelier than its parent and stands behind it, so a parent always comes
-        # first in this order and stays with its children.
-        ranked = sorted(
-            (-probability, node, i)
-            for i, tree in enumerate(trees)
-            for node, probability in enumerate(tree.path_probabilities())
-        )
-        chosen: list[list[int]] = [[] for _ in trees]
-        for _, node, i in ranked:
-            if budget > 0 and len(chosen[i]) < limits[i]:
-                chosen[i].append(node)
-                budget -= 1
-        return [tree.pick(sorted(nodes)) for tree, nodes in zip(trees, chosen, strict=True)]
+        return trimmed(trees, [entry.max_nodes for entry in batch], room.budget)

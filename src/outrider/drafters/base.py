@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from outrider.engines.base import Pass, TargetModel
+from outrider.engines.base import CachedSequence, Pass, TargetModel
 from outrider.sampling import Sampler
 from outrider.tree import EMPTY, Tree
 from outrider.types import Verdict
@@ -24,6 +25,7 @@ class DraftEntry:
         max_nodes: nodes this step at most.
         max_depth: nodes on a path at most: the completion ends there.
         min_path_probability: nodes less likely than this are not worth their row.
+        sequence: where the target's cache has all but the pending token; None outside the loop.
     """
 
     id: int
@@ -33,6 +35,7 @@ class DraftEntry:
     max_nodes: int = 0
     max_depth: int = 0
     min_path_probability: float = 0.0
+    sequence: CachedSequence | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +72,11 @@ class Drafter(ABC):
     def __init__(self, target: TargetModel) -> None:
         self.target = target
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What it drafts with, for records: a draft model's name, its memory."""
+        return {}
+
     def begin(self, entry: DraftEntry) -> None:  # noqa: B027  (an optional part of the contract)
         """A completion starts; its prompt is known, and no call for it came before."""
 
@@ -81,6 +89,9 @@ class Drafter(ABC):
 
     def end(self, entry: DraftEntry) -> None:  # noqa: B027
         """A completion has ended or was cancelled."""
+
+    def reset(self) -> None:  # noqa: B027
+        """Forget everything learnt, as if made anew; running completions may be kept."""
 
 
 class NoDrafter(Drafter):

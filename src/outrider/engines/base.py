@@ -163,6 +163,23 @@ class Pass(ABC):
         order = np.argsort(-logits, axis=1, kind="stable")[:, :k]
         return order.astype(np.int32), np.take_along_axis(logits, order, 1) - total[:, None]
 
+    def best(self, rows: Sequence[int], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The k likeliest tokens of each row and their raw logits, best first.
+
+        Spares the sum over the vocabulary that log-probabilities need, and never fails for what
+        the logits are.
+
+        Returns:
+            int32[len(rows), k] and float32[len(rows), k]; ties go to the lower id. All ids of a
+            row whose logits are not numbers are −1.
+        """
+        logits = self.numpy(rows)
+        order = np.argsort(-logits, axis=1, kind="stable")[:, :k].astype(np.int32)
+        values = np.take_along_axis(logits, order, 1)
+        broken = np.isnan(logits).any(axis=1) | ~np.isfinite(logits.max(axis=1, initial=-np.inf))
+        order[broken], values[broken] = -1, -np.inf
+        return order, values
+
 
 class Cost(Protocol):
     """What a pass costs on this machine, measured when the model was loaded."""
@@ -184,6 +201,7 @@ class TargetModel(ABC):
     cost: Cost
     vocab_size: int
     context: int
+    layers: int
 
     @abstractmethod
     def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:

@@ -43,6 +43,11 @@ def choose_kernel(kernel: str | None) -> str:
     return name
 
 
+def fast_kernels() -> list[str]:
+    """The instruction sets of this machine, the best first, but for the scalar reference."""
+    return [name for name in _native.kernels() if name != "scalar"]
+
+
 class NativePass(Pass):
     """The outcome of the engine's last pass; the work is done in the extension."""
 
@@ -56,6 +61,11 @@ class NativePass(Pass):
     def hidden(self, rows: Sequence[int]) -> NDArray[np.float32]:
         """Hidden states asked for in `forward`, float32[len(hidden), len(rows), width]."""
         return self._native.hidden(rows)
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Milliseconds that went to the layers' weights, attention, the output layer, the rest."""
+        return self._native.phases()
 
     def choose(
         self,
@@ -91,6 +101,10 @@ class NativePass(Pass):
         found = [self._native.top(row, k) for row in rows]
         ids = np.array([ids for ids, _ in found], np.int32).reshape(len(rows), k)
         return ids, np.array([values for _, values in found], np.float64).reshape(len(rows), k)
+
+    def best(self, rows: Sequence[int], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The k likeliest tokens of each row and their raw logits, in one call."""
+        return self._native.best(rows, k)
 
 
 class NativeEngine(TargetModel):
@@ -154,6 +168,8 @@ class NativeEngine(TargetModel):
         self.layers = self._native.layers
         self.repacked: dict[str, int] = self._native.repacked
         self.weight_bytes = self._native.weight_bytes
+        self.layer_bytes = self._native.layer_bytes
+        self.output_bytes = self._native.output_bytes
         self.file_bytes = self._native.file_bytes
         self.token_bytes = self._native.token_bytes
         self.capabilities = Capabilities(
@@ -185,7 +201,9 @@ class NativeEngine(TargetModel):
         """A second sequence with the same history; its last, partly filled block is copied."""
         return self._native.fork(sequence.id, capacity)
 
-    def forward(self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()) -> Pass:
+    def forward(
+        self, rows: Rows, layers: int | None = None, hidden: tuple[int, ...] = ()
+    ) -> NativePass:
         """One pass over all rows; the interpreter lock is released meanwhile."""
         if layers is not None and layers < 1:
             raise UsageError(f"layers has to lie between 1 and {self.layers}, not {layers}.")
@@ -208,6 +226,18 @@ class NativeEngine(TargetModel):
     def close(self, sequence: CachedSequence) -> None:
         """Forget the sequence; its full blocks stay shareable while there is room."""
         self._native.close(sequence.id)
+
+    def pretend(self, sequence: CachedSequence, length: int) -> None:
+        """Give an empty sequence a history of made-up contents, to measure what contexts cost.
+
+        Raises:
+            UsageError: the sequence is not empty, or has no capacity for so many tokens.
+        """
+        self._native.pretend(sequence.id, length)
+
+    def history_bytes(self, length: int) -> int:
+        """Bytes of the cache that a row behind so many tokens of history reads."""
+        return self._native.history_bytes(length)
 
     def clear_cache(self) -> None:
         """Forget every prefix that no open sequence uses."""
@@ -288,7 +318,7 @@ class Probe:
             capacity = min(context + self._engine.capabilities.max_rows, self._engine.context)
             capacity = min(capacity, self._engine.cache_tokens)
             sequence = self._engine.open([], capacity, share=False)
-            self._engine._native.pretend(sequence.id, context)
+            self._engine.pretend(sequence, context)
             self._open[context] = sequence
         return self._open[context]
 

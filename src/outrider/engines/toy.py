@@ -131,6 +131,7 @@ class ToyEngine(TargetModel):
     ) -> None:
         self.vocab_size = vocab_size
         self.context = context
+        self.layers = LAYERS
         self.capabilities = Capabilities(
             trees=trees, max_rows=max_rows, hidden=True, layers=True, bitwise=True
         )

@@ -1,0 +1,134 @@
+// Grows draft trees from what costs nothing: the text so far, past outputs, and rows computed
+// anyway.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "draft_calibration.hpp"
+#include "draft_ngram.hpp"
+#include "draft_recycle.hpp"
+#include "draft_suffix.hpp"
+
+namespace outrider {
+
+struct GrowerOptions {
+  std::array<bool, kSources> sources{};
+  int vocab_size = 0;
+  bool branches = true;  // false: chains only
+  int min_match = 1;     // of n-grams and suffixes
+  int max_match = 4;     // of n-grams
+  bool past = false;     // the suffix index remembers finished outputs
+  int k = 8;             // continuations recycled of a row
+};
+
+struct Limits {
+  int max_nodes = 0;
+  int max_depth = 0;
+  double min_path_probability = 0.0;
+};
+
+// As outrider.tree.Tree has it: node i's parent is a lower index, or -1 for the root.
+struct DraftTree {
+  std::vector<int32_t> tokens, parents;
+  std::vector<double> probabilities;
+  std::vector<Source> origins;
+};
+
+// The rows that a pass computed for one request, and the k likeliest continuations of each:
+// row 0 is the pending token's, row 1 + i that of node i of the verified tree.
+struct VerifiedRows {
+  TokenSpan tokens, parents;     // of the tree's nodes
+  const int32_t* continuations;  // [1 + nodes][k]
+  const float* logits;           // [1 + nodes][k]
+};
+
+class Grower {
+ public:
+  // Tokens of finished outputs kept for the suffix index, at most.
+  static constexpr size_t kPastTokens = 1 << 18;
+
+  explicit Grower(const GrowerOptions& options);
+
+  // A request starts, or starts anew; its text comes by `extend`.
+  void begin(int64_t id, int64_t prompt_length, double temperature);
+  bool knows(int64_t id) const { return requests_.contains(id); }
+  // Tokens of the request read so far.
+  int64_t length(int64_t id) const { return static_cast<int64_t>(find(id).text.size()); }
+  void extend(int64_t id, TokenSpan tokens);
+  // The likeliest tree behind the text, best first.
+  DraftTree draft(int64_t id, const Limits& limits);
+  // These tokens are what the target chose next; they are not read yet. Scores what would have been
+  // guessed at each, whatever was drafted.
+  void judge(int64_t id, TokenSpan came);
+  // Recycles the rows of a pass whose pending token is the text's last.
+  void recycle(int64_t id, const VerifiedRows& rows);
+  // A request has ended; harmless where it never began.
+  void end(int64_t id);
+  // Forgets all that was learnt; requests that run keep their text.
+  void reset();
+
+  int k() const { return options_.k; }
+  size_t past_tokens() const { return past_ ? past_->size() : 0; }
+
+ private:
+  struct Request {
+    Request(int64_t prompt, int temperature_bin, const GrowerOptions& options)
+        : prompt_length(prompt),
+          temperature(temperature_bin),
+          ngrams(options.min_match, options.max_match) {}
+
+    int64_t prompt_length;
+    int temperature;
+    std::vector<int32_t> text;
+    NgramIndex ngrams;
+    SuffixIndex suffixes;
+    RequestCalibration calibration;
+  };
+  struct Candidate {
+    int32_t token;
+    Evidence evidence;
+    double expected;     // before the request's own ratio
+    double probability;  // after it
+    Source origin;
+  };
+  // What may become a node, best first.
+  struct Leaf {
+    double path_probability;
+    size_t order;  // of equals the earlier one
+    int32_t parent;
+    int depth;
+    Candidate candidate;
+
+    bool operator<(const Leaf& other) const {
+      return path_probability != other.path_probability ? path_probability < other.path_probability
+                                                        : order > other.order;
+    }
+  };
+
+  void check(TokenSpan tokens) const;
+  Request& find(int64_t id);
+  const Request& find(int64_t id) const;
+  bool uses(Source source) const { return options_.sources[static_cast<int>(source)]; }
+  // Fills `candidates_` with what the sources guess behind `text`.
+  void propose(const Request& request, TokenSpan text);
+  void collect(Source source, const std::vector<Guess>& guesses);
+  // The end of the request's text with the path to a node behind it, in `context_`.
+  TokenSpan context(const Request& request, const DraftTree& tree, int node);
+
+  GrowerOptions options_;
+  Calibration calibration_;
+  std::unique_ptr<RecycleTable> recycled_;
+  std::unique_ptr<SuffixIndex> past_;
+  std::unordered_map<int64_t, std::unique_ptr<Request>> requests_;
+  // Memory that is used again from one call to the next.
+  std::vector<Candidate> candidates_;
+  Evidence heard_{};  // of a token that no source has guessed so far
+  std::vector<Guess> guesses_;
+  std::vector<int32_t> context_;
+  std::vector<Leaf> leaves_;
+};
+
+}  // namespace outrider

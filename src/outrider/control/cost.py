@@ -1,0 +1,131 @@
+"""The controller that spends rows where they bring most tokens a millisecond."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from outrider.control.base import Controller, PassReport, Room
+from outrider.control.calls import Calls
+from outrider.control.passes import PassTimes, only_decoding
+from outrider.control.prefix import best_prefix
+from outrider.drafters.base import DraftEntry, Observation
+from outrider.engines.base import Cost
+from outrider.errors import UsageError
+from outrider.tree import Tree
+
+RATE_MEMORY: Final = 16.0
+"""Calls after which the rate of tokens with drafts is forgotten by 1 / e."""
+
+
+class CostController(Controller):
+    """Verifies the nodes of all drafts that make the whole batch fastest; none is a choice too.
+
+    Of the nodes of all drafts, in the order of the probability that they are reached and accepted,
+    it takes as many as make
+
+        (sequences + Σ probabilities) / (drafting + the pass over that many rows)
+
+    greatest. The time of a pass is the measured curve, corrected by the passes that are made; the
+    sequences' contexts and the rows that others have in the pass are part of it. Verifying takes
+    time for each token gained, so it does not change which choice is best, and is left out.
+
+    A drafter that takes a noticeable part of a pass is asked only while that saves time, and is
+    asked for no node that is not worth drafting.
+
+    Args:
+        cost: what passes of this model cost.
+        num_draft_tokens: rows of each draft at most.
+        max_nodes: nodes that a drafter is asked for at most.
+        margin: by which share a draft has to promise more than plain decoding; what a step with a
+            draft takes outside of pass and drafting.
+
+    Raises:
+        UsageError: max_nodes is less than 1, or the margin negative.
+    """
+
+    def __init__(
+        self,
+        cost: Cost,
+        num_draft_tokens: int | None = None,
+        *,
+        max_nodes: int = 24,
+        margin: float = 0.01,
+    ) -> None:
+        super().__init__(cost, num_draft_tokens)
+        if max_nodes < 1:
+            raise UsageError(
+                f"max_nodes has to be at least 1, not {max_nodes}; num_draft_tokens may be 0."
+            )
+        if not margin >= 0.0:
+            raise UsageError(f"The margin has to be at least 0, not {margin}.")
+        self._max_nodes = max_nodes if num_draft_tokens is None else num_draft_tokens
+        self._gain = 1.0 + margin
+        self._passes = PassTimes(cost)
+        self._calls = Calls()
+        self._called = False
+        self._nodes = 0
+        self._rate = 0.0
+        self._ids: set[int] = set()
+
+    def limit(self, batch: Sequence[DraftEntry], room: Room) -> None:
+        """As many nodes as may pay; none at steps at which the drafter is not to be asked."""
+        ids = {entry.id for entry in batch}
+        self._called = self._max_nodes > 0 and self._calls.due(not ids <= self._ids)
+        self._ids = ids
+        most = int(min(self._max_nodes, self._calls.most_nodes)) if self._called else 0
+        further = min(most * len(batch), room.budget)
+        price, rate = self._price(batch, room, further) if further else (0.0, 0.0)
+        for entry in batch:
+            entry.max_nodes = min(entry.max_nodes, most)
+            entry.min_path_probability = price + rate * self._passes.row_ms(len(entry.tokens))
+
+    def _price(self, batch: Sequence[DraftEntry], room: Room, further: int) -> tuple[float, float]:
+        """What a node has to gain at least, and the tokens a millisecond that it has to keep up.
+
+        If the best choice ends with a node of probability p, it is no worse than the same without
+        that node, and no worse than none at all. So p is at least the rate of a pass without drafts
+        times what the last row adds to the pass: at least the least that any row adds. Where some
+        row is free that is 0, and rightly so. Where drafting takes time, each node is due its
+        share of it, at the rate that is reached with drafts.
+        """
+        times = self._passes.ms(room.rows, further)
+        rate = room.decoding / (float(times[0]) + self._calls.ms)
+        row_ms = max(float((times[1:] - times[:-1]).min()), 0.0)
+        node_ms = self._calls.node_ms
+        if node_ms:
+            rate = max(rate, self._rate)
+            row_ms += node_ms / len(batch)
+        return rate * row_ms, rate
+
+    def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], room: Room) -> list[Tree]:
+        """The best prefix of all nodes, likeliest first."""
+        self._nodes = max(map(len, trees), default=0)
+        if not self._nodes:
+            return list(trees)
+        most = [entry.max_nodes for entry in batch]
+        further = min(
+            sum(min(n, len(tree)) for n, tree in zip(most, trees, strict=True)), room.budget
+        )
+        return best_prefix(
+            trees,
+            most,
+            [self._passes.row_ms(len(entry.tokens)) for entry in batch],
+            self._passes.ms(room.rows, further) + self._calls.ms,
+            room.decoding,
+            self._gain,
+        )
+
+    def observe(self, batch: Sequence[Observation], report: PassReport) -> None:
+        """Correct the times of passes, and see whether the drafter pays."""
+        if not only_decoding(batch, report):
+            return
+        self._passes.observe(report.rows, report.pass_ms)
+        tokens = len(report.rows) + sum(len(o.verdict.accepted) for o in batch)
+        plain_ms = float(self._passes.ms([(context, 1) for context, _ in report.rows])[0])
+        pass_ms = float(self._passes.ms(report.rows)[0])
+        if self._called:
+            rate = tokens / (pass_ms + report.draft_ms)
+            self._rate += (rate - self._rate) / RATE_MEMORY if self._rate else rate
+            saved_ms = tokens * plain_ms / len(report.rows) - pass_ms
+            self._calls.record(report.draft_ms, self._nodes, saved_ms, plain_ms)

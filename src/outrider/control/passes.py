@@ -1,0 +1,127 @@
+"""What passes really take: the curve measured at load, corrected by the passes that are made.
+
+A machine does not keep to a measurement of a fraction of a second: others use it too, it grows
+warm, and between the measured numbers of rows the curve was only drawn. What matters is how passes
+of different sizes compare, for that decides how much to draft.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outrider.control.base import PassReport
+from outrider.drafters.base import Observation
+from outrider.engines.base import Cost
+
+LARGEST: Final = 128
+"""Rows up to which passes are learned from, each number of rows by itself."""
+
+CLIP: Final = 0.2
+"""The most that one pass may say, as a logarithm: a machine that hesitates for ten passes' time
+says no more than one that is a fifth slower."""
+
+COMMON_WEIGHT: Final = 4.0
+"""Passes that the measured curve is worth, against what all passes say."""
+
+COMMON_MEMORY: Final = 16.0
+"""Passes after which what all passes say is forgotten by 1 / e."""
+
+SIZE_WEIGHT: Final = 16.0
+"""Passes of one size that the measured curve's proportions are worth."""
+
+SIZE_MEMORY: Final = 64.0
+"""Passes of one size after which what they say is forgotten by 1 / e."""
+
+
+class PassTimes:
+    """Times of passes: measured × a factor for all passes × a factor for their number of rows.
+
+    The factors are clipped exponential averages of logarithms. The common one is faster, so that a
+    machine that slows down while only passes of one size are made slows the others too. A number of
+    rows that was never seen has the factor that passes had on average.
+
+    Args:
+        cost: what was measured.
+    """
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+        self._measured = np.array([0.0, *(cost.ms([(0, m)]) for m in range(1, LARGEST + 1))])
+        self._seen = np.zeros(LARGEST + 1)
+        self._share = np.zeros(LARGEST + 1)
+        self._factor = np.zeros(LARGEST + 1)  # logarithms
+        self._common = 0.0
+        self._passes = 0
+        self._times = self._measured.copy()
+        # Behind a context, further rows of a sequence take longer; the first is in every pass.
+        self._row_slope = (self._further_row(1000) - self._further_row(0)) / 1000
+
+    def _further_row(self, context: int) -> float:
+        return self._cost.ms([(context, 2)]) - self._cost.ms([(context, 1)])
+
+    def ms(self, rows: Sequence[tuple[int, int]], further: int = 0) -> NDArray[np.float64]:
+        """Milliseconds of a pass over `rows` and 0, 1, … `further` more, float64[further + 1].
+
+        Args:
+            rows: (context, rows) of every sequence.
+            further: rows of any of these sequences, without what `row_ms` says of them.
+        """
+        total = sum(count for _, count in rows)
+        self._extend(total + further)
+        attention = self._cost.ms(rows) - self._measured[total]
+        times = self._times[total : total + further + 1] + attention
+        return np.asarray(times * math.exp(self._common))
+
+    def row_ms(self, context: int) -> float:
+        """What a drafted row takes beyond what any row takes, for its sequence is this long."""
+        return self._row_slope * context * math.exp(self._common)
+
+    def observe(self, rows: Sequence[tuple[int, int]], ms: float) -> None:
+        """Learn from a pass that has been made; of one beyond `LARGEST` rows nothing is learned."""
+        total = sum(count for _, count in rows)
+        if not 0 < total <= LARGEST or ms <= 0.0:
+            return
+        error = min(max(math.log(ms / float(self.ms(rows)[0])), -CLIP), CLIP)
+        self._common += error / min(self._passes + COMMON_WEIGHT, COMMON_MEMORY)
+        self._factor[total] += error / min(self._seen[total] + SIZE_WEIGHT, SIZE_MEMORY)
+        self._passes += 1
+        self._seen[total] += 1
+        self._center(total)
+        known = slice(0, LARGEST + 1)
+        self._times[known] = self._measured[known] * np.exp(self._factor)
+
+    def _center(self, total: int) -> None:
+        """Let the factors by size be 1 on average, which changes no time of a size that was seen.
+
+        The average is over recent passes. Without it a curve that is wrong everywhere would seem
+        wrong only where passes were seen.
+        """
+        self._share *= 1.0 - 1.0 / SIZE_MEMORY
+        self._share[total] += 1.0 / SIZE_MEMORY
+        average = float(self._share @ self._factor / self._share.sum())
+        self._factor[self._seen > 0] -= average
+        self._common += average
+
+    def _extend(self, rows: int) -> None:
+        """Have the measured curve up to this many rows."""
+        known = len(self._measured)
+        if rows < known:
+            return
+        more = [self._cost.ms([(0, m)]) for m in range(known, max(rows + 1, 2 * known))]
+        self._measured = np.append(self._measured, more)
+        self._times = np.append(self._times, more)
+
+
+def only_decoding(batch: Sequence[Observation], report: PassReport) -> bool:
+    """Whether the pass had one row and their drafts for the batch, and one row for any other.
+
+    A prompt's rows cost less than as many drafted ones: nothing is said after most of them.
+    """
+    rows = sum(count for _, count in report.rows)
+    drafted = sum(len(observation.tree) for observation in batch)
+    return rows == len(report.rows) + drafted and len(report.rows) >= len(batch)

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from outrider.control.base import Room
+from outrider.control.cost import CostController
+from outrider.control.prefix import best_prefix
+from outrider.engines.toy import ToyCost
+from outrider.errors import UsageError
+from outrider.theory import best_length, expected_tokens, rows_cost
+from outrider.tree import Tree
+from synthetic import Chains, ListedCost, entries, simulate
+
+CURVES = st.lists(st.floats(0.0, 0.6), min_size=1, max_size=25).map(
+    lambda steps: ListedCost([1.0, *(1.0 + np.cumsum(steps)).tolist()])
+)
+LINEAR = ListedCost([0.9 + 0.1 * m for m in range(1, 40)])
+
+
+def speed(alpha: float, cost: ListedCost, call_ms: float, length: int) -> float:
+    rows_ms = cost.ms([(1, 1 + length)])
+    return expected_tokens(alpha, length) / (rows_ms + call_ms * length)
+
+
+def best(alpha: float, cost: ListedCost, call_ms: float = 0.0) -> float:
+    return max(speed(alpha, cost, call_ms, length) for length in range(25))
+
+
+@given(CURVES, st.floats(0.0, 0.98))
+def test_free_drafts_are_as_long_as_theory_says(cost: ListedCost, alpha: float) -> None:
+    controller = CostController(cost, margin=0.0)
+    (entry,) = batch = entries(1)
+    entry.max_nodes = 100
+    room = Room(100, ((1, 1),), 1)
+    controller.limit(batch, room)
+    proposed, _ = Chains(lambda step: alpha).draft(0, batch)
+    (chosen,) = controller.choose(batch, proposed, room)
+    # Before the first calls are seen, a drafter is asked for few nodes.
+    reachable = max(speed(alpha, cost, 0.0, k) for k in range(entry.max_nodes + 1))
+    assert speed(alpha, cost, 0.0, len(chosen)) == pytest.approx(reachable, rel=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(CURVES, st.floats(0.0, 0.95), st.integers(0, 3))
+def test_within_five_percent_of_the_best_length(cost: ListedCost, alpha: float, seed: int) -> None:
+    run = simulate(CostController(cost), cost, Chains(lambda step: alpha), 600, seed=seed)
+    lengths = [rows - 1 for rows in run.rows[16:]]
+    expected = sum(expected_tokens(alpha, k) for k in lengths) / sum(
+        cost.ms([(1, 1 + k)]) for k in lengths
+    )
+    assert expected >= 0.95 * best(alpha, cost)
+
+
+@pytest.mark.parametrize("alpha", [0.6, 0.7, 0.8, 0.9])
+@pytest.mark.parametrize("call_ms", [0.05, 0.1, 0.25])
+def test_a_drafter_that_takes_time_is_asked_for_what_pays(alpha: float, call_ms: float) -> None:
+    run = simulate(CostController(LINEAR), LINEAR, Chains(lambda step: alpha, call_ms), 1500)
+    plain = 1.0 / LINEAR.ms([(1, 1)])
+    assert run.rate >= max(0.93 * best(alpha, LINEAR, call_ms), 0.98 * plain)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    CURVES,
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 2.0),
+    st.floats(0.0, 1.0),
+    st.booleans(),
+    st.integers(0, 5),
+)
+def test_never_slower_than_plain_by_more_than_the_bound(
+    cost: ListedCost, alpha: float, call_ms: float, stated: float, heeds: bool, seed: int
+) -> None:
+    """Whatever a drafter takes; one that lies has to take time to be found out."""
+    honest = stated if call_ms >= 0.05 else None
+    drafter = Chains(lambda step: alpha, call_ms, honest, heeds)
+    run = simulate(CostController(cost), cost, drafter, 1500, seed=seed, renewed=100)
+    # Two plain passes and a call are lost before a drafter is found out, chance aside.
+    slack = 12.0 + 8.0 * call_ms
+    assert run.ms <= 1.03 * run.tokens * cost.ms([(1, 1)]) + slack
+
+
+def test_useless_drafts_get_no_row() -> None:
+    run = simulate(CostController(LINEAR), LINEAR, Chains(lambda step: 0.02), 200)
+    assert set(run.rows) == {1}
+    assert all(run.calls)  # it costs nothing to ask
+
+
+def test_a_drafter_that_does_not_pay_is_asked_ever_more_rarely() -> None:
+    drafter = Chains(lambda step: 0.0, call_ms=0.5, stated=0.9)
+    run = simulate(CostController(LINEAR), LINEAR, drafter, 4000)
+    asked = [step for step, called in enumerate(run.calls) if called]
+    waits = np.diff(asked)
+    assert waits[:2].tolist() == [1, 9] or waits[0] > 1
+    assert np.diff(waits[2:]).min() >= 0
+    assert sum(run.calls[1000:]) / 3000 <= 0.01 / 0.5
+
+
+@pytest.mark.parametrize("call_ms", [0.03, 0.2])
+def test_recovery_when_the_text_changes(call_ms: float) -> None:
+    drafter = Chains(lambda step: 0.9 if step >= 2000 else 0.0, call_ms)
+    run = simulate(CostController(LINEAR), LINEAR, drafter, 4000)
+    assert np.mean(run.calls[1000:2000]) < 0.35
+    assert np.mean(run.calls[3000:]) > 0.95
+    assert np.mean(run.rows[3000:]) > 3
+
+
+def test_a_new_text_is_tried_at_once() -> None:
+    drafter = Chains(lambda step: 0.9 if step >= 1000 else 0.0, call_ms=0.5)
+    run = simulate(CostController(LINEAR), LINEAR, drafter, 1100, renewed=1000)
+    assert run.calls[1000]
+
+
+def test_speculation_fades_as_the_batch_fills_the_machine() -> None:
+    cost = ListedCost([max(4.0, 0.5 * m) for m in range(1, 200)])
+    drafted = []
+    for streams in (1, 2, 4, 8, 16):
+        run = simulate(CostController(cost), cost, Chains(lambda _: 0.6), 40, streams=streams)
+        drafted.append(np.mean(run.rows[8:]) / streams - 1.0)
+        plain = streams / cost.ms([(1, 1)] * streams)
+        assert run.rate >= 0.98 * plain
+    assert drafted == sorted(drafted, reverse=True)
+    assert drafted[0] > 4.0
+    assert drafted[-1] == 0.0
+
+
+def test_rows_of_others_are_part_of_the_cost() -> None:
+    cost = ListedCost([max(4.0, 0.5 * m) for m in range(1, 200)])
+    (entry,) = batch = entries(1)
+    chain = Tree.chain([1] * 4, [0.6] * 4)
+    for others, expected in ((0, 4), (20, 0)):
+        entry.max_nodes = 50
+        room = Room(50, ((1, 1), (50, others)), 1)
+        controller = CostController(cost)
+        controller.limit(batch, room)
+        (chosen,) = controller.choose(batch, [chain], room)
+        assert len(chosen) == expected
+
+
+def test_the_likelier_sequence_gets_the_rows() -> None:
+    batch = entries(2)
+    room = Room(3, ((1, 1), (1, 1)), 2)
+    for entry in batch:
+        entry.max_nodes = 3
+    controller = CostController(ToyCost())
+    controller.limit(batch, room)
+    weak, strong = Tree.chain([1] * 3, [0.3] * 3), Tree.chain([1] * 3, [0.95] * 3)
+    first, second = controller.choose(batch, [weak, strong], room)
+    assert (len(first), len(second)) == (0, 3)
+
+
+def test_limits_are_only_lowered() -> None:
+    for wish, cap, budget, expected in ((None, 3, 9, 3), (2, 9, 9, 2), (0, 9, 9, 0)):
+        (entry,) = batch = entries(1)
+        entry.max_nodes = cap
+        CostController(ToyCost(), wish).limit(batch, Room(budget, ((1, 1),), 1))
+        assert entry.max_nodes == expected
+
+
+@given(CURVES, st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12))
+def test_no_node_below_the_price_is_in_the_best_choice(
+    cost: ListedCost, probabilities: list[float]
+) -> None:
+    (entry,) = batch = entries(1)
+    entry.max_nodes = 24
+    room = Room(24, ((1, 1),), 1)
+    controller = CostController(cost)
+    controller.limit(batch, room)
+    chain = Tree.chain([1] * len(probabilities), probabilities)
+    times = np.array([cost.ms([(1, 1 + m)]) for m in range(entry.max_nodes + 1)])
+    (chosen,) = best_prefix([chain], [entry.max_nodes], [0.0], times, 1.0)
+    if len(chosen):
+        assert chosen.path_probabilities()[-1] >= entry.min_path_probability * (1 - 1e-9)
+
+
+def test_passes_correct_the_choice() -> None:
+    """The curve says that rows are dear; passes show that they are free."""
+    measured = ListedCost([float(m) for m in range(1, 40)])
+    true = ListedCost([1.0 + 0.01 * m for m in range(1, 40)])
+    run = simulate(CostController(measured), true, Chains(lambda _: 0.97), 2000)
+    assert np.mean(run.rows[-100:]) > np.mean(run.rows[16:50])
+
+
+def test_a_machine_that_hesitates_changes_nothing() -> None:
+    calm = simulate(CostController(LINEAR), LINEAR, Chains(lambda _: 0.7), 1500)
+    noisy = simulate(
+        CostController(LINEAR),
+        LINEAR,
+        Chains(lambda _: 0.7),
+        1500,
+        stutter=lambda step: 15.0 if step % 17 == 0 else 1.0,
+    )
+    assert noisy.rate == pytest.approx(calm.rate, rel=0.03)
+
+
+def test_the_rule_and_the_closed_form_agree() -> None:
+    run = simulate(CostController(LINEAR, margin=0.0), LINEAR, Chains(lambda _: 0.8), 100)
+    found = best_length(0.8, 0.0, rows_cost(LINEAR.times))
+    assert run.rows[50:] == [1 + found.length] * 50
+
+
+@pytest.mark.parametrize("option", [{"max_nodes": 0}, {"margin": -0.1}, {"margin": math.nan}])
+def test_options_out_of_range(option: dict) -> None:
+    with pytest.raises(UsageError, match=next(iter(option))):
+        CostController(ToyCost(), **option)
