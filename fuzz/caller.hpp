@@ -80,6 +80,9 @@ class Caller {
       case 9:
         call([](Engine& engine) { engine.cache().clear(); });
         break;
+      case 10:
+        ask();
+        break;
       default:
         forward();
     }
@@ -264,6 +267,12 @@ class Caller {
       std::fputs("The engines differ.\n", stderr);
       std::abort();
     }
+  }
+
+  // For the logits of any row, which may have none.
+  void ask() {
+    const auto row = static_cast<int>(about(in_.below(kMaxRows)));
+    call([&](Engine& engine) { engine.logits(row); });
   }
 
   // Mostly a path of the last pass from the history down to a drafted row.

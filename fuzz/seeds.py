@@ -74,6 +74,9 @@ FILES = {
     "tokenizer": shape(vocab=260),
 }
 
+DEFAULTS = {"general.alignment": 32, "llama.rope.scaling.type": "none"}
+"""Keys that say what holds without them."""
+
 
 def sentencepiece(vocab: int) -> dict[str, Any]:
     """The keys of a SentencePiece tokenizer: scores instead of merges."""
@@ -113,6 +116,7 @@ def main(folder: Path) -> None:
         for name, model in shapes.items():
             write(folder / kind / name, model)
     write(folder / "files" / "sentencepiece", shape(), keys=sentencepiece(TINY["vocab"]))
+    write(folder / "files" / "keys", shape(vocab=8), keys=DEFAULTS)
     write_every_value(folder / "files" / "values")
 
 
