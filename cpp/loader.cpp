@@ -76,9 +76,7 @@ void Loader::refuse_the_rest() const {
 // One piece of memory for all: its pages are huge ones then. Most matrices are smaller than a huge
 // page, and with common ones each pass would walk the page tables for every 4 KiB it reads.
 void Loader::settle(Buffer<uint8_t>& weights) const {
-  size_t bytes = 0;
-  for (const Matrix* matrix : matrices_) bytes += matrix->bytes();
-  weights = Buffer<uint8_t>(bytes);
+  weights = Buffer<uint8_t>(weight_bytes());
   uint8_t* place = weights.data();
   for (Matrix* matrix : matrices_) {
     matrix->settle(place);

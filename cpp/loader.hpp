@@ -17,8 +17,8 @@
 
 namespace outrider {
 
-// Told by the thread that loads how many of the file's bytes have been repacked: some 20 times a
-// second, and at the end. What it throws ends the loading.
+// Told by the thread that loads how many of the file's bytes have been repacked: after its first
+// piece, then some 20 times a second, and at the end. What it throws ends the loading.
 using Progress = std::function<void(size_t done, size_t total)>;
 
 class Loader {

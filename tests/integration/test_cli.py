@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from outrider.cli.app import app
+from outrider.cli.output import size
 from outrider.lab import engine_bench
 from outrider.sampling import derive_seed
 
@@ -358,6 +359,7 @@ def test_doctor_says_what_was_repacked_how(
 
     text = run("doctor", "-m", str(model_path), "--threads", "1").stdout
     assert "Q8_0 → 8-bit: 1 tensor" in text
+    assert f"{size(values['model']['weight_bytes'])} in memory; a pass reads " in text
     assert max(map(len, text.splitlines())) <= 80
 
 

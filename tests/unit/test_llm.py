@@ -14,6 +14,7 @@ import pytest
 from outrider.constraints import AllowedTokens
 from outrider.errors import CapacityError, ModelFileError, OutriderError, UsageError
 from outrider.llm import LLM, Model, load
+from outrider.models import Progress
 from outrider.sampling import derive_seed
 from outrider.text import Tokenizer
 from outrider.types import Completion, Message, Request, Sampling, Speculation
@@ -370,6 +371,21 @@ def test_a_request_that_the_cache_can_never_hold_is_refused(model_path: Path) ->
             llm.generate("Hi", max_tokens=900)
         assert caught.value.never
         assert llm.generate("Hi", max_tokens=2).finish_reason == "length"
+
+
+def test_progress_tells_of_the_loading(model_path: Path) -> None:
+    seen: list[Progress] = []
+    with LLM(model_path, context=1024, cache_budget=4 << 20, progress=seen.append) as llm:
+        assert {(p.name, p.phase) for p in seen} == {(llm.model.name, "load")}
+    assert seen[-1].done == seen[-1].total
+
+
+def test_what_progress_raises_ends_the_loading(model_path: Path) -> None:
+    def refuse(progress: Progress) -> None:
+        raise LookupError(progress.phase)
+
+    with pytest.raises(LookupError, match="load"):
+        LLM(model_path, context=1024, cache_budget=4 << 20, progress=refuse)
 
 
 def test_a_model_without_a_template_refuses_messages(model: Model) -> None:

@@ -117,7 +117,8 @@ def _print(values: dict[str, Any]) -> None:
         table.add_row("context", f"{model['context']} tokens, {model['vocab_size']} in vocabulary")
         table.add_row(
             "weights",
-            f"{size(model['file_bytes'])} in the file, {size(model['weight_bytes'])} in memory",
+            f"{size(model['weight_bytes'])} in memory; a pass reads {size(model['file_bytes'])} of "
+            "the file",
         )
         table.add_row("cache", f"{size(model['cache_bytes_per_token'])} a token")
         for kind, count in model["repacked"].items():
