@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -122,6 +123,7 @@ class LLM:
             verification=verification,
         )
         self.seed = seed
+        self.max_streams = max_streams
         self._check_speculation(self._planned(Speculation(enabled=self.speculation)))
         if not isinstance(model, Model):
             path = models.ensure(model, accept_terms=accept_terms, progress=progress)
@@ -286,6 +288,25 @@ class LLM:
                 yield event
         finally:
             stream.cancel()
+
+    @contextmanager
+    def fresh(self, *, drafters: bool = True) -> Iterator[None]:
+        """Begin anew: drafters forget what they have learnt, and cached prefixes are forgotten.
+
+        What is asked inside starts in the same step. What is known of completions that still run
+        stays.
+
+        Args:
+            drafters: False lets them keep what they have learnt.
+
+        Raises:
+            OutriderError: the model is closed.
+        """
+        with self._runner.paused() as loop:
+            if drafters:
+                loop.reset_drafters()
+            self.engine.clear_cache()
+            yield
 
     def close(self) -> None:
         """End what still runs, and the thread that ran it; later requests are errors."""

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from outrider import registry
 from outrider.errors import UsageError, unknown_name
+from outrider.types import Speculation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,40 @@ class Plan:
     def plain(self) -> bool:
         """Whether it decodes plainly."""
         return self.drafter == "none"
+
+    @property
+    def speculation(self) -> Speculation:
+        """What a request asks for to be decoded by this plan."""
+        if self.plain:
+            return Speculation(enabled=False)
+        return Speculation(
+            drafter=self.drafter,
+            controller=self.controller,
+            num_draft_tokens=self.num_draft_tokens,
+            verification=self.verification,
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """A plan by its file, or by its parts: `drafter` or `drafter/controller`.
+
+        Options stand behind a part's name, as in `recycle:k=4/threshold`; what is not named is the
+        default plan's. Such a plan is called by what was written.
+
+        Raises:
+            UsageError: it is neither a file nor registered parts, or the file is no plan.
+        """
+        path = Path(text)
+        if path.suffix == ".json" or path.is_file():
+            return cls.load(path)
+        # The options of a drafter may hold paths.
+        head, slash, tail = text.rpartition("/")
+        named = tail.partition(":")[0] in registry.names("controllers") or ":" not in text
+        drafter, controller = (head, tail) if slash and named else (text, None)
+        registry.load("drafters", drafter)
+        if controller is not None:
+            registry.load("controllers", controller)
+        return replace(cls().but(drafter=drafter, controller=controller), name=text)
 
     def but(
         self,

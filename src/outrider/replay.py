@@ -165,6 +165,10 @@ class LoggedTarget(TargetModel):
         """There is nothing to compute with."""
         raise _absent()
 
+    def clear_cache(self) -> None:
+        """There is nothing to compute with."""
+        raise _absent()
+
 
 class _NoCost:
     def ms(self, rows: Sequence[tuple[int, int]], layers: int | None = None) -> float:

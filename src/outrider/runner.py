@@ -6,12 +6,16 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from outrider.decode import Loop
 from outrider.errors import OutriderError
 from outrider.scheduler import Job
 from outrider.types import Event
+
+PATIENCE = 0.1
+"""Seconds between two looks whether the thread that is waited for still lives."""
 
 
 class Handle:
@@ -122,6 +126,31 @@ class Runner:
         if not self._post(add):
             raise OutriderError(self._why_closed())
         return handle
+
+    @contextmanager
+    def paused(self) -> Iterator[Loop]:
+        """Hold the thread between two steps; inside, the loop is the caller's.
+
+        What is submitted inside starts in the same step.
+
+        Raises:
+            OutriderError: the runner is closed or its loop has failed.
+        """
+        reached, over = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            reached.set()
+            over.wait()
+
+        if not self._post(wait):
+            raise OutriderError(self._why_closed())
+        try:
+            while not reached.wait(PATIENCE):
+                if not self._thread.is_alive():  # it failed before it came to the message
+                    raise OutriderError(self._why_closed())
+            yield self._loop
+        finally:
+            over.set()
 
     def close(self) -> None:
         """End the thread; what still runs ends as cancelled. Safe to call twice."""

@@ -202,6 +202,19 @@ class EngineContract:
         alone = target.open(prompt, 60, share=False)
         assert alone.cached == 0
 
+    def test_a_cleared_cache_has_no_prefix(self, target: TargetModel, tokens: list[int]) -> None:
+        prompt = [*tokens, *tokens]
+        first = target.open(prompt, 60)
+        for start in (0, 24):
+            target.forward(committed(first, prompt[start : start + 24]))
+        target.clear_cache()
+        second = target.open(prompt, 60)
+        assert second.cached > 0  # what is in use stays
+        target.close(first)
+        target.close(second)
+        target.clear_cache()
+        assert target.open(prompt, 60).cached == 0
+
     def test_nothing_is_left_behind_unshared(self, target: TargetModel, tokens: list[int]) -> None:
         prompt = [*tokens, *tokens]
         alone = target.open(prompt, 60, share=False)

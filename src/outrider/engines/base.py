@@ -255,3 +255,7 @@ class TargetModel(ABC):
     @abstractmethod
     def close(self, sequence: CachedSequence) -> None:
         """Forget the sequence; its full blocks stay shareable while there is room."""
+
+    @abstractmethod
+    def clear_cache(self) -> None:
+        """Forget every prefix that no open sequence uses."""

@@ -195,6 +195,14 @@ class ToyEngine(TargetModel):
             if not self._blocks[block].users:
                 self._unused[block] = None
 
+    def clear_cache(self) -> None:
+        """See `TargetModel.clear_cache`."""
+        for index in self._unused:
+            block = self._blocks[index]
+            if block.key is not None:
+                del self._shared[block.key]
+                block.key = None
+
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         for token in tokens:
             if not 0 <= token < self.vocab_size:

@@ -1,0 +1,96 @@
+"""Speed-ups with their intervals, and answers that loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outrider.lab.statistics import Interval, Times, looping, speedup
+
+units = st.lists(
+    st.tuples(st.floats(1.0, 1e4), st.floats(1.0, 1e4), st.integers(1, 200)),
+    min_size=2,
+    max_size=20,
+)
+
+
+def times(ms, tokens) -> Times:
+    return Times(np.array(ms, np.float64), np.array(tokens, np.float64))
+
+
+@given(units, st.integers(0, 5))
+def test_a_speedup_lies_between_those_of_the_units(found, seed: int) -> None:
+    plain_ms, plan_ms, tokens = zip(*found, strict=True)
+    said = speedup(times(plain_ms, tokens), times(plan_ms, tokens), rounds=200, seed=seed)
+
+    assert said is not None
+    assert said.value == pytest.approx(sum(plain_ms) / sum(plan_ms))
+    ratios = [a / b for a, b in zip(plain_ms, plan_ms, strict=True)]
+    low, high = min(ratios) * (1 - 1e-9), max(ratios) * (1 + 1e-9)
+    assert said.low is not None
+    assert said.high is not None
+    assert low <= said.low <= said.high <= high
+
+
+@given(units, st.floats(0.2, 5.0))
+def test_what_all_units_gain_alike_has_no_interval(found, factor: float) -> None:
+    plain_ms, _, tokens = zip(*found, strict=True)
+    plan_ms = [ms / factor for ms in plain_ms]
+    said = speedup(times(plain_ms, tokens), times(plan_ms, tokens), rounds=200)
+
+    assert said is not None
+    assert (said.low, said.value, said.high) == pytest.approx((factor, factor, factor))
+
+
+def test_the_interval_covers_the_truth() -> None:
+    random = np.random.default_rng(1)
+    hits = 0
+    for seed in range(200):
+        plain = random.gamma(4.0, 100.0, 40)
+        plan = plain / 1.5 * random.lognormal(-0.02, 0.2, 40)
+        ones = np.ones(40)
+        said = speedup(Times(plain, ones), Times(plan, ones), rounds=500, seed=seed)
+        assert said is not None
+        assert said.low is not None
+        assert said.high is not None
+        hits += said.low <= 1.5 <= said.high
+    assert 175 <= hits <= 199
+
+
+def test_other_numbers_of_tokens_are_weighed() -> None:
+    # 10 ms a token against 5, whatever was said.
+    said = speedup(times([100.0], [10]), times([25.0], [5]))
+    assert said == Interval(2.0)
+
+
+def test_units_without_tokens_do_not_count() -> None:
+    plain, plan = times([0.0, 100.0], [0, 10]), times([50.0, 50.0], [5, 10])
+    assert speedup(plain, plan) == Interval(2.0)
+    assert speedup(plain.pick([0]), plan.pick([0])) is None
+
+
+def test_a_units_time_is_the_median_of_its_repeats() -> None:
+    found = Times.of([[(10.0, 10), (90.0, 10), (20.0, 10)], [(0.0, 0)], [(30.0, 10), (10.0, 20)]])
+    assert found.ms.tolist() == pytest.approx([20.0, 0.0, 26.25])
+    assert found.tokens.tolist() == [10.0, 0.0, 15.0]
+    assert found.per_second == pytest.approx(25.0 / 46.25 * 1000)
+    assert times([], []).per_second == 0.0
+
+
+def test_looping_answers() -> None:
+    verse = list(range(8))
+    assert looping(verse * 3)
+    assert not looping(verse * 2)
+    assert not looping([])
+    assert looping([5] * 10)
+    assert not looping([5] * 9)
+
+
+@given(st.lists(st.integers(0, 3), max_size=40), st.lists(st.integers(), max_size=8))
+def test_looping_needs_three_of_the_same_eight(tokens: list[int], before: list[int]) -> None:
+    spans = [tuple(tokens[i : i + 8]) for i in range(len(tokens) - 7)]
+    assert looping(tokens) == any(spans.count(span) >= 3 for span in spans)
+    if looping(tokens):
+        assert looping(before + tokens)
