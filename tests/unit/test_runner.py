@@ -120,3 +120,31 @@ def test_an_engine_that_fails_leaves_nobody_waiting():
     runner._thread.join()
     with pytest.raises(OutriderError, match="no more"):
         submit(runner)
+
+
+def test_what_is_submitted_while_paused_starts_in_the_same_step():
+    runner = Runner(loop_on())
+    with runner.paused() as loop:
+        asked = [submit(runner, (seed, 1, 2)) for seed in range(4)]
+        assert loop.idle
+        assert not loop.steps
+    assert [len(said(handle)) for handle in asked] == [24] * 4
+    with runner.paused() as loop:
+        assert loop.steps[0].requests == 4
+    runner.close()
+
+
+def test_a_pause_that_fails_is_over(runner):
+    def fail():
+        with runner.paused():
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        fail()
+    assert said(submit(runner)) == plain(PROMPT).tokens
+
+
+def test_what_has_ended_cannot_be_paused(runner):
+    runner.close()
+    with pytest.raises(OutriderError, match="closed"), runner.paused():
+        pass
