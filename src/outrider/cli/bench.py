@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outrider.cli.bench_speed import speed
 from outrider.cli.options import Json, MachineOptions, command
 from outrider.cli.output import console, print_json, show_progress, size
 
@@ -84,6 +85,9 @@ def engine(
         print_json(engine_record.record(native, measured, machine.model))
     else:
         _print(native, measured)
+
+
+app.command("speed")(speed)
 
 
 def _print(native: NativeEngine, measured: EngineBench) -> None:

@@ -118,7 +118,9 @@ class SamplingOptions:
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Tokens to generate, at most. [default: 256; in a chat, what fits]"
+            metavar="N",
+            help="Tokens to generate, at most. [default: 256; in a chat, what fits; in a "
+            "bench, 128]",
         ),
     ] = None
     temperature: Annotated[
@@ -151,7 +153,9 @@ class SamplingOptions:
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="The same seed gives the same text. [default: drawn]"),
+        typer.Option(
+            metavar="N", help="The same seed gives the same text. [default: drawn; in a bench, 0]"
+        ),
     ] = None
 
     def settings(self) -> dict[str, Any]:
