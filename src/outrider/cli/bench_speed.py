@@ -98,9 +98,10 @@ def speed(
     settings = sampling.settings()
     settings = {**settings, "max_tokens": settings.get("max_tokens", MAX_TOKENS)}
     settings["seed"] = settings.get("seed", 0)
-    if cache.max_streams is None:
-        cache = replace(cache, max_streams=max(streams, MAX_STREAMS))
-    with load_model(machine, cache, SpeculationOptions(), accept_terms=accept_terms) as llm:
+    room = cache
+    if room.max_streams is None:
+        room = replace(room, max_streams=max(streams, MAX_STREAMS))
+    with load_model(machine, room, SpeculationOptions(), accept_terms=accept_terms) as llm:
         plans = [PLAIN, *(llm.plan if parsed is None else parsed for parsed in named)]
         bandwidth = [_bandwidth(llm.model.facts["threads"])]
         with _progress() as listener:
@@ -215,8 +216,8 @@ def _print(found: SpeedBench, values: dict[str, Any]) -> None:
     out.print(_steps(found))
     out.print(
         "\n(low-high): 95% interval over prompts. end to end: from the question on. length: tokens "
-        "gained a pass.\nms a step: an answer's part of each. saved: seconds of decoding against "
-        "plain, est. as the cost curve\nputs it. looping: answers that say 8 tokens three times; "
+        "gained a pass. ms a step: an answer's part of each. saved: seconds of decoding against "
+        "plain; est.: as the cost curve puts it. looping: answers that say 8 tokens three times; "
         "else: the speed-up without them.",
         style="dim",
     )

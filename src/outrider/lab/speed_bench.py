@@ -23,6 +23,9 @@ Measure = Callable[[Sequence[Sample]], tuple[float, int]]
 Unit = Callable[[Sample], int]
 """What an answer is measured with: its group, or its prompt alone."""
 
+ENOUGH = 5
+"""Prompts of a category below which its interval is too narrow to call it slower."""
+
 PHASES = ("draft", "pass", "sampling", "rest")
 
 SUMMED = tuple(f.name for f in fields(Usage) if f.name not in ("accepted_per_position", "note"))
@@ -265,6 +268,9 @@ def _slower_somewhere(found: PlanFigures) -> list[str]:
     slower = [
         f"{name} ({figures.speedup.value:.2f})"
         for name, figures in found.categories.items()
-        if figures.speedup and figures.speedup.high is not None and figures.speedup.high < 1.0
+        if figures.prompts >= ENOUGH
+        and figures.speedup
+        and figures.speedup.high is not None
+        and figures.speedup.high < 1.0
     ]
     return [f"It is slower on {', '.join(slower)}."] if slower else []

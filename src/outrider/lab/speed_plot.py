@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 ALL: Final = "all prompts"
-UNNAMED: Final = "no category"
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Told apart by most eyes (Okabe and Ito, Color Universal Design, 2008)."""
@@ -66,7 +65,8 @@ def draw(bench: SpeedBench, path: Path, title: str) -> None:
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), rows)
     axes.get_yticklabels()[0].set_fontweight("bold")
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.1)
     axes.set_xlim(left=0)
     axes.set_xlabel("times as fast as plain decoding (first to last token), 95% intervals")
     axes.xaxis.grid(True, color="#dddddd")
@@ -109,4 +109,5 @@ def _bars(axes: Axes, found: PlanFigures, rows: list[str], number: int, plans: i
             textcoords="offset points",
             va="center",
             fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )

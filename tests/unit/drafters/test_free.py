@@ -46,7 +46,11 @@ def guessed(drafter: FreeDrafter, tokens: Sequence[int]) -> dict[int, float]:
 
 
 def say(
-    drafter: FreeDrafter, entry: DraftEntry, token: int, outcome: GivenPass = ANY, tree: Tree = EMPTY
+    drafter: FreeDrafter,
+    entry: DraftEntry,
+    token: int,
+    outcome: GivenPass = ANY,
+    tree: Tree = EMPTY,
 ) -> None:
     """The target rejects the tree, if any, and chooses this token."""
     entry.tokens.append(token)
