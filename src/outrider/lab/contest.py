@@ -124,7 +124,7 @@ def contest(
     Raises:
         UsageError: nothing is to be measured, plans share a name, name parts that do not exist or
             do not go together, `warm` holds a prompt, speculation is switched off, or a setting.
-        CapacityError: the cache can never hold an answer.
+        CapacityError: the cache cannot hold the answers of all streams.
         OutriderError: an answer failed.
     """
     _check(llm, plans, prompts, repeats, streams, warm, max_tokens)
@@ -139,6 +139,7 @@ def contest(
         if warm:
             host.ask(plan, warm)
         answers = host.ask(plan, groups[number], fresh=not warm)
+        _check_together(answers)
         samples += (
             Sample(
                 plan=plan.name,
@@ -154,6 +155,21 @@ def contest(
         )
         progress(len(samples), total)
     return samples
+
+
+def _check_together(answers: Sequence[Completion]) -> None:
+    """Raise where an answer had to wait for another to end: fewer streams ran than were asked for.
+
+    All are asked at the same moment, so one that waited as long as another took has waited for it.
+    """
+    if max(answer.usage.queue_ms for answer in answers) >= min(
+        answer.usage.total_ms for answer in answers
+    ):
+        raise CapacityError(
+            f"{len(answers)} answers do not fit the key-value cache together; raise the cache "
+            "budget, or ask for fewer streams.",
+            never=True,
+        )
 
 
 def _turns(plans: Sequence[Plan], groups: int, repeats: int) -> Iterator[tuple[int, int, Plan]]:

@@ -9,7 +9,7 @@ from lab.toy_model import toy_llm
 
 from outrider.drafters.free import RecycleDrafter
 from outrider.engines.toy import ToyEngine
-from outrider.errors import OutriderError, UsageError
+from outrider.errors import CapacityError, OutriderError, UsageError
 from outrider.lab.contest import PLAIN, Sample, contest, decode_of, end_to_end_of
 from outrider.llm import LLM
 from outrider.plan import Plan
@@ -109,6 +109,13 @@ def test_a_group_is_asked_at_the_same_moment(llm: LLM) -> None:
 
     assert [(s.group, s.prompt) for s in samples if s.plan == "ngram"] == [(0, 0), (0, 1), (1, 2)]
     assert len({s.tokens for s in samples if s.prompt == 1}) == 1
+
+
+def test_streams_that_do_not_fit_together_are_no_streams() -> None:
+    with toy_llm(ToyEngine(context=64, cache_tokens=64)) as llm:
+        assert contest(llm, [PLAIN], PROMPTS[:2], max_tokens=40)
+        with pytest.raises(CapacityError, match="2 answers do not fit"):
+            contest(llm, [PLAIN], PROMPTS[:2], streams=2, max_tokens=40)
 
 
 def test_a_groups_time_runs_from_its_first_token_to_its_last() -> None:
