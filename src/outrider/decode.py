@@ -136,13 +136,16 @@ class Loop:
 
     # ---- from outside ---------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Make the plan's own parts now, so that what is wrong with them shows before any request.
+    def prepare(self, wish: Speculation | None = None) -> None:
+        """Make parts now, so that what is wrong with them shows before any request.
+
+        Args:
+            wish: what requests will ask for; None makes the plan's own parts.
 
         Raises:
             OutriderError: a part cannot be made, or they do not go together.
         """
-        self._make_parts(Speculation())
+        self._make_parts(wish or Speculation())
 
     @property
     def facts(self) -> Mapping[str, Any]:

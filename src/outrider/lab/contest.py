@@ -125,12 +125,13 @@ def contest(
         UsageError: nothing is to be measured, plans share a name, name parts that do not exist or
             do not go together, `warm` holds a prompt, speculation is switched off, or a setting.
         CapacityError: the cache cannot hold the answers of all streams.
-        OutriderError: an answer failed.
+        OutriderError: a plan's parts cannot be made, or an answer failed.
     """
     _check(llm, plans, prompts, repeats, streams, warm, max_tokens)
     host = _Host(llm, raw, seed, settings | {"max_tokens": max_tokens})
     groups = [prompts[start : start + streams] for start in range(0, len(prompts), streams)]
     for plan in plans:
+        _prepare(llm, plan)
         host.ask(plan, groups[0], max_tokens=min(WARM_UP_TOKENS, max_tokens))
     total = repeats * len(prompts) * len(plans)
     samples: list[Sample] = []
@@ -155,6 +156,17 @@ def contest(
         )
         progress(len(samples), total)
     return samples
+
+
+def _prepare(llm: LLM, plan: Plan) -> None:
+    """Make a plan's parts; what is wrong with them is the plan's fault, and no prompt's."""
+    if plan.plain:
+        return
+    try:
+        llm.prepare(plan.speculation)
+    except OutriderError as error:
+        error.args = (f"The plan {plan.name!r} cannot be used: {error}",)
+        raise
 
 
 def _check_together(answers: Sequence[Completion]) -> None:

@@ -155,7 +155,8 @@ def test_a_groups_time_runs_from_its_first_token_to_its_last() -> None:
         ({"warm": [Prompt(7, ("aaaaaaaa",))]}, "Prompt 7 of those to warm up on"),
         ({"temprature": 1.0}, "did you mean 'temperature'"),
         ({"max_tokens": 500}, "Prompt 0: "),
-        ({"plans": [Plan(name="x", drafter="ngarm")]}, "did you mean 'ngram'"),
+        ({"plans": [Plan(name="x", drafter="ngarm")]}, "plan 'x' .* did you mean 'ngram'"),
+        ({"plans": [Plan(name="x", drafter="model")]}, "plan 'x' .* needs a model to draft with"),
     ],
 )
 def test_what_cannot_be_measured_is_an_error(llm: LLM, wrong: dict, why: str) -> None:
