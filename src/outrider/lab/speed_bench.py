@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from outrider import registry
 from outrider.errors import UsageError
 from outrider.lab.contest import PLAIN, Sample, decode_of, end_to_end_of
-from outrider.lab.statistics import Interval, Times, looping, speedup
+from outrider.lab.statistics import ENOUGH, Interval, Times, looping, speedup
 from outrider.plan import Plan
 from outrider.types import Usage
 
@@ -22,9 +22,6 @@ Measure = Callable[[Sequence[Sample]], tuple[float, int]]
 
 Unit = Callable[[Sample], int]
 """What an answer is measured with: its group, or its prompt alone."""
-
-ENOUGH = 5
-"""Prompts of a category below which its interval is too narrow to call it slower."""
 
 PHASES = ("draft", "pass", "sampling", "rest")
 
@@ -253,8 +250,11 @@ def _value(found: PlanFigures) -> float:
 def _compared(found: PlanFigures) -> str:
     name, said = found.plan.name, found.overall.speedup
     assert said is not None
-    if said.low is None or said.high is None:
-        return f"{name}: {said.value:.2f} times as fast as plain; one group of prompts only."
+    if said.low is None or said.high is None or said.units < ENOUGH:
+        return (
+            f"{name} is {said.value:.2f} times as fast as plain here, but the prompts are too few "
+            "to say how fast it is on others."
+        )
     times = f"{said.value:.2f} times (95%: {said.low:.2f} to {said.high:.2f})"
     if said.low > 1.0:
         return f"{name} is {times} as fast as plain."
@@ -268,8 +268,8 @@ def _slower_somewhere(found: PlanFigures) -> list[str]:
     slower = [
         f"{name} ({figures.speedup.value:.2f})"
         for name, figures in found.categories.items()
-        if figures.prompts >= ENOUGH
-        and figures.speedup
+        if figures.speedup
+        and figures.speedup.units >= ENOUGH
         and figures.speedup.high is not None
         and figures.speedup.high < 1.0
     ]

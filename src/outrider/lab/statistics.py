@@ -20,13 +20,25 @@ LOOP_LENGTH: Final = 8
 LOOP_COUNT: Final = 3
 
 
+ENOUGH: Final = 5
+"""Units below which a bootstrap interval is too narrow to be believed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its interval at `LEVEL`; a single unit says nothing of that, and it is None."""
+    """A figure with its interval at `LEVEL`.
+
+    Attributes:
+        value: the figure.
+        low: where the interval begins; None where there is a single unit, which has none.
+        high: where it ends.
+        units: that it was taken over; with fewer than `ENOUGH` it is too narrow.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    units: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,7 @@ def speedup(plain: Times, plan: Times, *, rounds: int = ROUNDS, seed: int = 0) -
     ratios = (drawn @ plain.ms) / (drawn @ plain.tokens)
     ratios /= (drawn @ plan.ms) / (drawn @ plan.tokens)
     low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(low), float(high), units)
 
 
 def looping(tokens: Sequence[int]) -> bool:

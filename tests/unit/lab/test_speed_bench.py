@@ -145,10 +145,11 @@ def test_which_plans_have_to_say_what_plain_says(
 @pytest.mark.parametrize(
     ("paces", "words"),
     [
-        ([(10.0, 5.0)] * 3, "ngram is 2.00 times (95%: 2.00 to 2.00) as fast as plain."),
-        ([(10.0, 12.5)] * 3, "Do not speculate here: the best plan, ngram, is 0.80 times"),
-        ([(10.0, 5.0), (10.0, 15.0)], "No plan is shown to be faster than plain"),
-        ([(10.0, 5.0)], "ngram: 2.00 times as fast as plain; one group of prompts only."),
+        ([(10.0, 5.0)] * 5, "ngram is 2.00 times (95%: 2.00 to 2.00) as fast as plain."),
+        ([(10.0, 12.5)] * 5, "Do not speculate here: the best plan, ngram, is 0.80 times"),
+        ([(10.0, 5.0), (10.0, 15.0)] * 3, "No plan is shown to be faster than plain"),
+        ([(10.0, 5.0)], "ngram is 2.00 times as fast as plain here, but the prompts are too few"),
+        ([(10.0, 5.0)] * 4, "the prompts are too few"),
         ([(10.0, 5.0), (10.0, 11.0)] * 6, "It is slower on code (0.91)."),
     ],
 )
