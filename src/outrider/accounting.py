@@ -15,12 +15,14 @@ STEP_FIELDS = tuple(f.name for f in fields(Step))
 
 
 def count(step: Step, plan: Sequence[Planned], verified: Sequence[tuple[Planned, Verdict]]) -> None:
-    """Set the step's counters."""
+    """Set the step's counters, and count the rows of each completion."""
     step.requests = len(plan)
     step.prefill_rows = sum(p.count for p in plan if p.prefill)
     step.decode_rows = sum(not p.prefill for p in plan)
     step.draft_rows = sum(len(p.tree) for p in plan)
     step.accepted = sum(len(verdict.accepted) for _, verdict in verified)
+    for planned in plan:
+        planned.run.usage.rows += planned.count + len(planned.tree)
 
 
 def report(step: Step, plan: Sequence[Planned]) -> PassReport:
@@ -45,7 +47,6 @@ def count_tokens(planned: Planned, verdict: Verdict, kept: int) -> None:
         kept: tokens that became part of the answer.
     """
     run, usage, now = planned.run, planned.run.usage, time.perf_counter()
-    usage.rows += planned.count + len(planned.tree)
     usage.completion_tokens += kept
     if not run.first_token:
         run.first_token = now

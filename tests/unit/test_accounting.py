@@ -52,6 +52,17 @@ def test_a_step_is_charged_in_full(parts, draft_ms, pass_ms, plain_ms):
         assert sum(saved) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("chunk", [4, 11])
+def test_every_row_of_a_completion_is_counted(chunk):
+    asked = Asked(PROMPT, speculation=Speculation(drafter="random", num_draft_tokens=3))
+    loop = loop_on(prefill_chunk=chunk)
+    run(loop, asked)
+    usage = asked.answer.usage
+    assert usage.rows == len(PROMPT) + usage.steps + usage.draft_tokens
+    totals = loop.totals
+    assert usage.rows == totals.prefill_rows + totals.decode_rows + totals.draft_rows
+
+
 def test_a_pass_without_decoding_is_nobody_s():
     accounting.charge(Step(pass_ms=3.0), 3.0, [])
 
