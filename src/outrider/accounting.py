@@ -25,10 +25,11 @@ def count(step: Step, plan: Sequence[Planned], verified: Sequence[tuple[Planned,
         planned.run.usage.rows += planned.count + len(planned.tree)
 
 
-def report(step: Step, plan: Sequence[Planned]) -> PassReport:
-    """What controllers are told."""
+def report(step: Step, plan: Sequence[Planned], before: Step | None) -> PassReport:
+    """What controllers are told of a step, and of the end of the one before."""
     rows = sequence_rows(plan, drafts=True)
-    return PassReport(rows, step.draft_ms, step.pass_ms, step.sampling_ms)
+    rest_ms = 0.0 if before is None else before.rest_ms
+    return PassReport(rows, step.draft_ms, step.pass_ms, step.sampling_ms, rest_ms)
 
 
 def plain_ms(step: Step, plan: Sequence[Planned], cost: Cost) -> float:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 from outrider import accounting, logprobs, registry
@@ -151,7 +150,8 @@ class Loop:
         step.sampling_ms = (decided - passed) * 1000
         accounting.count(step, plan, verified)
         plain_ms = accounting.plain_ms(step, plan, self.engine.cost)
-        self._learn(verified, outcome, accounting.report(step, plan))
+        before = self.steps[-1] if self.steps else None
+        self._learn(verified, outcome, accounting.report(step, plan, before))
         said += [(planned.run, self._keep(outcome, planned, v)) for planned, v in verified]
 
         # A completion's last event hands its counters over, so the step is charged before; what is
@@ -199,11 +199,7 @@ class Loop:
         budget = self.engine.capabilities.max_rows - sum(count for _, count in rows)
         drafts: dict[int, Draft] = {}
         drafting = [run for run in decoding if run.drafts and run.left > 1]
-        # Whole batches: runs that share drafter and controller are drafted together.
-        keyed = sorted(drafting, key=self._group)
-        for _, group in groupby(keyed, key=self._group):
-            runs = list(group)
-            drafter, controller, _ = self._parts(runs[0])
+        for drafter, controller, runs in self._groups(drafting):
             batch = [run.entry for run in runs]
             for run in runs:
                 # The pass also says the token after the draft, so the draft may be one shorter
@@ -235,9 +231,14 @@ class Loop:
         if sum(map(len, trees)) > budget:
             raise ValueError(f"more than the {budget} rows there are")
 
-    def _group(self, run: Run) -> tuple[int, int]:
-        drafter, controller, _ = self._parts(run)
-        return id(drafter), id(controller)
+    def _groups(self, runs: Iterable[Run]) -> list[tuple[Drafter, Controller, list[Run]]]:
+        """Whole batches: runs that share drafter and controller are served together."""
+        groups: dict[tuple[int, int], tuple[Drafter, Controller, list[Run]]] = {}
+        for run in runs:
+            drafter, controller, _ = self._parts(run)
+            key = id(drafter), id(controller)
+            groups.setdefault(key, (drafter, controller, []))[2].append(run)
+        return list(groups.values())
 
     def _give_up(self, run: Run, drafter: Drafter, error: Exception) -> None:
         """A part that fails costs its request the speed-up, never the answer."""
@@ -340,23 +341,19 @@ class Loop:
             said = [planned.tree.tokens[node] for node in verdict.accepted] + [verdict.token]
             planned.run.entry.tokens.extend(said)
             planned.run.entry.sampler.advance(said)
-        drafting = [(p, v) for p, v in verified if p.run.drafts]
-        for _, group in groupby(
-            sorted(drafting, key=lambda pair: self._group(pair[0].run)),
-            key=lambda pair: self._group(pair[0].run),
-        ):
-            pairs = list(group)
-            drafter, controller, _ = self._parts(pairs[0][0].run)
-            seen = [
-                Observation(p.run.entry, p.tree, v, p.root if p.root is not None else 0)
-                for p, v in pairs
-            ]
+        seen = {
+            p.run.entry.id: Observation(p.run.entry, p.tree, verdict, p.root or 0)
+            for p, verdict in verified
+        }
+        drafting = [planned.run for planned, _ in verified if planned.run.drafts]
+        for drafter, controller, runs in self._groups(drafting):
+            batch = [seen[run.entry.id] for run in runs]
             try:
-                drafter.observe(seen, outcome)
-                controller.observe(seen, report)
+                drafter.observe(batch, outcome)
+                controller.observe(batch, report)
             except Exception as error:
-                for planned, _ in pairs:
-                    self._give_up(planned.run, drafter, error)
+                for run in runs:
+                    self._give_up(run, drafter, error)
 
     def _keep(self, outcome: Pass, planned: Planned, verdict: Verdict) -> Event:
         """What was said becomes history and text, up to where the answer ends."""

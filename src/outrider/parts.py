@@ -33,6 +33,7 @@ class Parts:
         self._load = load
         self._controllers: dict[tuple[str, int | None, str], Controller] = {}
         self._verifiers: dict[str, Verifier] = {}
+        self._made: dict[Speculation, tuple[Drafter, Controller, Verifier]] = {}
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -51,6 +52,12 @@ class Parts:
             UsageError: a part is not registered, or the parts do not go together.
             OutriderError: a part cannot be made.
         """
+        made = self._made.get(wish)
+        if made is None:
+            made = self._made[wish] = self._make(wish)
+        return made
+
+    def _make(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
         name = wish.drafter or self.plan.drafter
         if name not in self.drafters:
             self.drafters[name] = self._load("drafters", name)(self._engine)
