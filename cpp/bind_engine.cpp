@@ -237,7 +237,7 @@ void bind_engine(nb::module_& m) {
             auto out = new_array<float, 2>({rows.size(), vocab}, data);
             pass.with([&](Engine& e) {
               for (size_t i = 0; i < rows.size(); ++i)
-                std::copy_n(e.logits(rows[i]), vocab, data + i * vocab);
+                std::copy_n(e.logits(rows[i]).values, vocab, data + i * vocab);
               return 0;
             });
             return out;

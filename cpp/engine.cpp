@@ -67,12 +67,14 @@ CachedSequence& Engine::fork(int64_t id, int64_t capacity) {
   return cache_.fork(parent, capacity);
 }
 
-const float* Engine::logits(int row) const {
+Logits Engine::logits(int row) const {
   if (row < 0 || row >= static_cast<int>(outcome_.logit_row.size()) ||
       outcome_.logit_row[row] < 0) {
     throw UsageError(row_text(row) + " of this pass has no logits; set want_logits.");
   }
-  return outcome_.logits.data() + padded(model_.hyper.vocab) * outcome_.logit_row[row];
+  const int vocab = model_.hyper.vocab, place = outcome_.logit_row[row];
+  return {outcome_.logits.data() + padded(vocab) * place,
+          outcome_.maxima.data() + maxima_size(vocab) * place};
 }
 
 int64_t Engine::history_bytes(int64_t length) const {
@@ -294,6 +296,7 @@ void Engine::forward(const RowSpans& rows, int layers, std::span<const int> hidd
     head_rows_.push_back(i);
   }
   outcome_.logits.need(head_rows_.size() * padded(model_.hyper.vocab));
+  outcome_.maxima.need(head_rows_.size() * maxima_size(model_.hyper.vocab));
   outcome_.hidden_layers.assign(hidden.begin(), hidden.end());
   outcome_.hidden.need(hidden.size() * n * model_.hyper.width);
   hidden_at_.assign(depth + 1, -1);
@@ -416,6 +419,11 @@ void Engine::compute(int thread, const RowSpans& rows, int depth) {
   multiply(thread,
            std::array<Product, 1>{{{&model_.head(), outcome_.logits.data(), padded(h.vocab)}}},
            normed_.data(), heads);
+  pool_.barrier();
+  for (int i = 0; i < heads; ++i) {
+    find_maxima(outcome_.logits.data() + padded(h.vocab) * i, h.vocab, thread, pool_.size(),
+                outcome_.maxima.data() + maxima_size(h.vocab) * i);
+  }
   pool_.barrier();
   spent(Phase::Output);
 }

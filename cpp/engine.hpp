@@ -10,6 +10,7 @@
 #include "cache.hpp"
 #include "kernels.hpp"
 #include "model.hpp"
+#include "sampling.hpp"
 #include "threads.hpp"
 
 namespace outrider {
@@ -43,6 +44,7 @@ struct Outcome {
   uint64_t number = 0;             // of the pass they belong to
   std::vector<int32_t> logit_row;  // for each row of the pass, its place in `logits` or -1
   Buffer<float> logits;            // [rows with logits][vocab]
+  Buffer<float> maxima;            // [rows with logits][maxima_size(vocab)]
   std::vector<int> hidden_layers;
   Buffer<float> hidden;  // [hidden layers][rows][width]
   int rows = 0;
@@ -71,7 +73,7 @@ class Engine {
   const Kernels& kernels() const { return kernels_; }
   Cache& cache() { return cache_; }
   const Outcome& outcome() const { return outcome_; }
-  const float* logits(int row) const;
+  Logits logits(int row) const;
   // Bytes of the cache that a row behind so many tokens of history reads.
   int64_t history_bytes(int64_t length) const;
   int threads() const { return pool_.size(); }

@@ -84,7 +84,8 @@ constexpr int BLOCK = 256;
 struct Kernels {
   const char* name;
   void (*hash_lanes)(const std::int32_t* tokens, HashKey key, std::uint32_t* hashed);
-  bool (*group_maxima)(const float* row, int n, float* maxima, float* peak);
+  void (*group_maxima)(const float* row, int first, int n, float* maxima);
+  float (*largest_of)(const float* maxima, int groups);
   double (*weigh)(const float* row, int n, double peak, double inverse_temperature, double limit,
                   double* weights);
   void (*noise_bounds)(const float* logits, const std::int32_t* ids, int n, HashKey key,
@@ -95,7 +96,8 @@ struct Kernels {
 };
 
 #define INLINE inline __attribute__((always_inline))
-#define KERNELS(NAME) {NAME, hash_lanes, group_maxima, weigh, noise_bounds, add_mask, between}
+#define KERNELS(NAME) \
+  {NAME, hash_lanes, group_maxima, largest_of, weigh, noise_bounds, add_mask, between}
 
 namespace portable {
 #define VECTOR_BYTES 16
@@ -162,6 +164,18 @@ const Kernels& kernels() { return *chosen_kernels.load(std::memory_order_relaxed
 
 int blocks(int n) { return (n + BLOCK - 1) / BLOCK; }
 
+}  // namespace
+
+std::size_t maxima_size(int n) { return static_cast<std::size_t>(blocks(n)) * LANES; }
+
+void find_maxima(const float* logits, int n, int part, int parts, float* maxima) {
+  const int first = blocks(n) * part / parts * BLOCK;
+  const int last = std::min(blocks(n) * (part + 1) / parts * BLOCK, n);
+  kernels().group_maxima(logits, first, last, maxima);
+}
+
+namespace {
+
 // ---------------------------------------------------------------- rows and candidates
 
 struct Candidate {
@@ -187,9 +201,18 @@ thread_local Scratch scratch;
 // A row of logits with the maxima of its groups.
 class Row {
  public:
-  Row(const float* logits, int n) : logits_(logits), n_(n), groups_(blocks(n) * LANES) {
-    scratch.maxima.resize(groups_);
-    if (!kernels().group_maxima(logits, n, scratch.maxima.data(), &peak_)) {
+  Row(Logits logits, int n)
+      : logits_(logits.values),
+        maxima_(logits.maxima),
+        n_(n),
+        groups_(static_cast<int>(maxima_size(n))) {
+    if (maxima_ == nullptr) {
+      scratch.maxima.resize(groups_);
+      kernels().group_maxima(logits_, 0, n, scratch.maxima.data());
+      maxima_ = scratch.maxima.data();
+    }
+    peak_ = kernels().largest_of(maxima_, groups_);
+    if (peak_ == INFINITE) {
       throw SamplingError(
           "The logits hold NaN or infinity, so no token can be chosen; the model file or the "
           "penalties and biases of the request are at fault.");
@@ -209,7 +232,7 @@ class Row {
   std::span<const std::int32_t> between(float low, float high) const {
     scratch.found.resize(static_cast<std::size_t>(n_) + LANES);
     std::int32_t* found = scratch.found.data();
-    return {found, kernels().between(logits_, n_, scratch.maxima.data(), low, high, found)};
+    return {found, kernels().between(logits_, n_, maxima_, low, high, found)};
   }
 
   int argmax() const { return between(peak_, INFINITE).front(); }
@@ -219,7 +242,7 @@ class Row {
   float limit_for(std::int64_t k) const {
     if (k > groups_) return MINUS_INFINITY;
     auto& parts = scratch.parts;
-    parts = scratch.maxima;
+    parts.assign(maxima_, maxima_ + groups_);
     while (static_cast<std::int64_t>(parts.size()) >= 8 * k) {
       const std::size_t half = parts.size() / 2;
       const std::size_t rest = parts.size() - half;
@@ -247,6 +270,7 @@ class Row {
 
  private:
   const float* logits_;
+  const float* maxima_;
   int n_;
   int groups_;
   float peak_;
@@ -570,16 +594,16 @@ void Sampler::penalise(float* row) const {
 }
 
 // The row after mask, bias and penalties: the row itself where none of them is on.
-const float* Sampler::patched(const float* logits, const std::int32_t* path,
-                              std::size_t path_length, const std::uint32_t* mask) {
+Logits Sampler::patched(Logits logits, const std::int32_t* path, std::size_t path_length,
+                        const std::uint32_t* mask) {
   check(path, path_length);
   if (mask == nullptr && settings_->logit_bias.empty() && !history_) return logits;
   scratch.patched.resize(vocab_size_);
   float* row = scratch.patched.data();
   if (mask != nullptr) {
-    kernels().add_mask(logits, vocab_size_, mask, row);
+    kernels().add_mask(logits.values, vocab_size_, mask, row);
   } else {
-    std::copy(logits, logits + vocab_size_, row);
+    std::copy(logits.values, logits.values + vocab_size_, row);
   }
   for (const auto& [token, bias] : settings_->logit_bias) {
     row[token] = static_cast<float>(row[token] + bias);
@@ -592,14 +616,14 @@ const float* Sampler::patched(const float* logits, const std::int32_t* path,
   return row;
 }
 
-int Sampler::choose(const float* logits, std::int64_t position, const std::int32_t* path,
+int Sampler::choose(Logits logits, std::int64_t position, const std::int32_t* path,
                     std::size_t path_length, const std::uint32_t* mask) {
   const Row row(patched(logits, path, path_length, mask), vocab_size_);
   if (settings_->temperature == 0.0) return row.argmax();
   return argmax(noised(row, *settings_, HashKey(key_, position)));
 }
 
-void Sampler::candidates(const float* logits, std::int64_t position, const std::int32_t* path,
+void Sampler::candidates(Logits logits, std::int64_t position, const std::int32_t* path,
                          std::size_t path_length, int k, std::vector<std::int32_t>& ids,
                          std::vector<double>& values) {
   if (k < 1 || k > vocab_size_) {
@@ -626,7 +650,7 @@ void Sampler::candidates(const float* logits, std::int64_t position, const std::
   }
 }
 
-void Sampler::processed(const float* logits, const std::int32_t* path, std::size_t path_length,
+void Sampler::processed(Logits logits, const std::int32_t* path, std::size_t path_length,
                         const std::uint32_t* mask, double* out) {
   const Row row(patched(logits, path, path_length, mask), vocab_size_);
   std::fill(out, out + vocab_size_, static_cast<double>(MINUS_INFINITY));
@@ -646,7 +670,7 @@ void Sampler::processed(const float* logits, const std::int32_t* path, std::size
   for (const Candidate& c : scratch.candidates) out[c.id] = value(c.logit);
 }
 
-void Sampler::probabilities(const float* logits, const std::int32_t* path, std::size_t path_length,
+void Sampler::probabilities(Logits logits, const std::int32_t* path, std::size_t path_length,
                             const std::uint32_t* mask, double* out) {
   const Row row(patched(logits, path, path_length, mask), vocab_size_);
   const auto fill = [&] { std::fill(out, out + vocab_size_, 0.0); };
@@ -721,7 +745,7 @@ double log_total(const Row& row) {
 
 }  // namespace
 
-double logprob(const float* logits, int n, int token) {
+double logprob(Logits logits, int n, int token) {
   check_size(n);
   if (token < 0 || token >= n) {
     throw UsageError("Token " + std::to_string(token) + " is outside the vocabulary of " +
@@ -752,7 +776,7 @@ const std::vector<Candidate>& likeliest(const Row& row, int k) {
 
 }  // namespace
 
-void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs) {
+void top(Logits logits, int n, int k, std::int32_t* ids, double* logprobs) {
   check_top(n, k);
   if (k == 0) return;
   const Row row(logits, n);
@@ -764,7 +788,7 @@ void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs)
   }
 }
 
-void best(const float* logits, int n, int k, std::int32_t* ids, float* values) {
+void best(Logits logits, int n, int k, std::int32_t* ids, float* values) {
   check_top(n, k);
   if (k == 0) return;
   try {

@@ -53,6 +53,20 @@ class History {
   std::vector<std::int32_t> seen_;
 };
 
+// A row of logits, float32[vocab_size]; with the maxima of its groups where they are known already.
+struct Logits {
+  Logits(const float* values, const float* maxima = nullptr) : values(values), maxima(maxima) {}
+
+  const float* values;
+  const float* maxima;
+};
+
+// The maxima that n logits have.
+std::size_t maxima_size(int n);
+// Finds one of `parts` parts of them: best done by the thread that computed these logits, for they
+// are in its cache, and choosing a token then hardly needs to look at the others.
+void find_maxima(const float* logits, int n, int part, int parts, float* maxima);
+
 class Sampler {
  public:
   // Throws UsageError for a biased or prompt token outside the vocabulary.
@@ -64,23 +78,23 @@ class Sampler {
   // The token at `position`, given float32[vocab_size] logits and the drafted tokens between the
   // history and the choice. `mask` is packed bits of allowed tokens, or null for all.
   // Throws SamplingError where the logits are not numbers or no token is left.
-  int choose(const float* logits, std::int64_t position, const std::int32_t* path = nullptr,
+  int choose(Logits logits, std::int64_t position, const std::int32_t* path = nullptr,
              std::size_t path_length = 0, const std::uint32_t* mask = nullptr);
 
   // What the noise is added to, into float64[vocab_size]: (logit - largest) / temperature, minus
   // infinity for removed tokens. At temperature 0 only the chosen token stays.
-  void processed(const float* logits, const std::int32_t* path, std::size_t path_length,
+  void processed(Logits logits, const std::int32_t* path, std::size_t path_length,
                  const std::uint32_t* mask, double* out);
 
   // The distribution that `choose` draws from, into float64[vocab_size]: the same tokens stay, but
   // for those less than e^-700 times as likely as the likeliest.
-  void probabilities(const float* logits, const std::int32_t* path, std::size_t path_length,
+  void probabilities(Logits logits, const std::int32_t* path, std::size_t path_length,
                      const std::uint32_t* mask, double* out);
 
   // The at most k tokens that `choose` would choose, best first, each if it could not have chosen
   // those before it; ties go to the lower id. Their values are (logit - largest) / temperature +
   // noise. At temperature 0 they are the largest logits, as logit - largest.
-  void candidates(const float* logits, std::int64_t position, const std::int32_t* path,
+  void candidates(Logits logits, std::int64_t position, const std::int32_t* path,
                   std::size_t path_length, int k, std::vector<std::int32_t>& ids,
                   std::vector<double>& values);
 
@@ -95,8 +109,8 @@ class Sampler {
   const NoiseKey& key() const { return key_; }
 
  private:
-  const float* patched(const float* logits, const std::int32_t* path, std::size_t path_length,
-                       const std::uint32_t* mask);
+  Logits patched(Logits logits, const std::int32_t* path, std::size_t path_length,
+                 const std::uint32_t* mask);
   void penalise(float* row) const;
   void check(const std::int32_t* tokens, std::size_t count) const;
 
@@ -113,15 +127,15 @@ class Sampler {
 int draw(const double* weights, int n, const NoiseKey& key, std::int64_t position);
 
 // The log-probability of a token under the raw model. Throws as `top` does.
-double logprob(const float* logits, int n, int token);
+double logprob(Logits logits, int n, int token);
 
 // The k likeliest tokens and their raw log-probabilities, best first; ties go to the lower id.
 // Throws SamplingError where the logits are not numbers, UsageError for k or token out of range.
-void top(const float* logits, int n, int k, std::int32_t* ids, double* logprobs);
+void top(Logits logits, int n, int k, std::int32_t* ids, double* logprobs);
 
 // The same with the logits themselves, which spares the sum over all of them. Where they are not
 // numbers, all ids are -1.
-void best(const float* logits, int n, int k, std::int32_t* ids, float* values);
+void best(Logits logits, int n, int k, std::int32_t* ids, float* values);
 
 // The instruction sets that the loops over the vocabulary can use here, the fastest first. That
 // one is used, unless another is asked for; the results are the same bytes.

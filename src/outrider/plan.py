@@ -132,7 +132,8 @@ class Plan:
         for key, value in values.items():
             if key not in known:
                 raise unknown_name(f"key of the plan {path}:", key, known)
-            if not isinstance(value, kinds.get(key, str)) or isinstance(value, bool):
+            wrong = not isinstance(value, kinds.get(key, str)) or isinstance(value, bool)
+            if wrong or (isinstance(value, int) and value < 0):
                 raise UsageError(f"The plan {path} has {value!r} as its {key}.")
         return cls(**values)
 

@@ -10,18 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from outrider.constraints import GuardedConstraint
 from outrider.drafters.base import DraftEntry
 from outrider.engines.base import CachedSequence, TargetModel
-from outrider.errors import CapacityError, OutriderError, UsageError
+from outrider.errors import CapacityError, OutriderError
 from outrider.sampling import Sampler
 from outrider.types import Constraint, Event, Sampling, Speculation, TokenLogprob, Usage
-
-T = TypeVar("T")
 
 
 class TextPiece(Protocol):
@@ -138,32 +134,6 @@ class Waiting:
 
     job: Job
     submitted: float
-
-
-class GuardedConstraint:
-    """A request's own constraint: whatever it raises becomes that request's error."""
-
-    def __init__(self, constraint: Constraint) -> None:
-        self._constraint = constraint
-
-    @staticmethod
-    def _guard(work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except Exception as error:
-            raise UsageError(f"The constraint failed: {type(error).__name__}: {error}") from error
-
-    def start(self) -> object:
-        """The state before the first generated token."""
-        return self._guard(self._constraint.start)
-
-    def advance(self, state: object, token: int) -> object | None:
-        """The state after `token`, or None where `state` does not allow it."""
-        return self._guard(lambda: self._constraint.advance(state, token))
-
-    def mask(self, state: object) -> NDArray[np.uint32]:
-        """Allowed tokens as packed bits."""
-        return self._guard(lambda: self._constraint.mask(state))
 
 
 class Scheduler:

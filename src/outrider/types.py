@@ -233,9 +233,13 @@ class Usage:
         draft_ms: drafting, and deciding what of it to compute.
         pass_ms: the target's passes.
         sampling_ms: choosing tokens, which is verifying the draft.
-        rest_ms: text, records, and what drafters and controllers learn.
+        rest_ms: admitting requests, text, and what drafters and controllers learn. The counters
+            go out with the last event, so handing events out is in no completion's, only in the
+            step's (`Step.rest_ms`).
         saved_ms: what speculation has saved, or lost where it is negative: the time that the cost
-            curve puts on plain decoding of the same tokens, less the time taken.
+            curve puts on plain decoding of the same tokens, less the time of drafting and passes.
+            Steps in which a completion is not speculated save it exactly 0; what others' drafts
+            make such a step longer is those others' loss.
         note: why the completion was not speculated as asked, where that is so.
     """
 
@@ -281,7 +285,10 @@ class Usage:
 
 @dataclass(slots=True)
 class Step:
-    """One trip round the loop, for all requests that took part; times in milliseconds."""
+    """One trip round the loop, for all requests that took part; times in milliseconds.
+
+    `rest_ms` is all that is not in the other three, up to the step's end.
+    """
 
     requests: int = 0
     prefill_rows: int = 0

@@ -38,10 +38,11 @@ from outrider.certify.compare import (
     first_difference,
 )
 from outrider.certify.salt import Guide, SaltedDrafter
-from outrider.decode import Load, Loop
+from outrider.decode import Loop
 from outrider.drafters.base import Drafter
 from outrider.engines.base import TargetModel
 from outrider.errors import OutriderError, SamplingError, UsageError
+from outrider.parts import Load
 from outrider.plan import Plan
 from outrider.sampling import Sampler, derive_seed
 from outrider.types import Sampling

@@ -37,12 +37,14 @@ class PassReport:
         draft_ms: drafting and controlling, of all sequences.
         pass_ms: the pass.
         sampling_ms: verification of all sequences.
+        rest_ms: all else that the step before took: learning, text, handing tokens over.
     """
 
     rows: tuple[tuple[int, int], ...]
     draft_ms: float
     pass_ms: float
     sampling_ms: float
+    rest_ms: float = 0.0
 
 
 class Controller(ABC):

@@ -69,6 +69,11 @@ class Calls:
         return self._ms
 
     @property
+    def free(self) -> bool:
+        """Whether a call is next to free."""
+        return self._free
+
+    @property
     def node_ms(self) -> float:
         """What a further node takes, where a call is not next to free."""
         return self._node_ms

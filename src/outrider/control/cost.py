@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outrider.control.base import Controller, PassReport, Room
 from outrider.control.calls import Calls
 from outrider.control.passes import PassTimes, only_decoding
@@ -17,6 +20,13 @@ from outrider.tree import Tree
 RATE_MEMORY: Final = 16.0
 """Calls after which the rate of tokens with drafts is forgotten by 1 / e."""
 
+REST_MEMORY: Final = 16.0
+"""Steps after which what a step takes beside pass and drafting is forgotten by 1 / e."""
+
+LOOK_EVERY: Final = 4
+"""Where drafting is next to free, one step in so many is learned from, and times are looked up
+anew: a step is short, and Python's part of it is not to be noticed."""
+
 
 class CostController(Controller):
     """Verifies the nodes of all drafts that make the whole batch fastest; none is a choice too.
@@ -24,11 +34,11 @@ class CostController(Controller):
     Of the nodes of all drafts, in the order of the probability that they are reached and accepted,
     it takes as many as make
 
-        (sequences + Σ probabilities) / (drafting + the pass over that many rows)
+        (sequences + Σ probabilities) / (drafting + the pass over that many rows + all else)
 
     greatest. The time of a pass is the measured curve, corrected by the passes that are made; the
-    sequences' contexts and the rows that others have in the pass are part of it. Verifying takes
-    time for each token gained, so it does not change which choice is best, and is left out.
+    sequences' contexts and the rows that others have in the pass are part of it. All else is what
+    steps have taken beside: verifying, learning, text.
 
     A drafter that takes a noticeable part of a pass is asked only while that saves time, and is
     asked for no node that is not worth drafting.
@@ -67,6 +77,15 @@ class CostController(Controller):
         self._nodes = 0
         self._rate = 0.0
         self._ids: set[int] = set()
+        self._rest_ms = 0.0
+        self._looked_up = (0, 0)
+        self._steps = 0
+        self._times: NDArray[np.float64] = np.zeros(0)
+        self._row_ms = 0.0
+
+    @property
+    def _due(self) -> bool:
+        return not self._calls.free or self._steps % LOOK_EVERY == 0
 
     def limit(self, batch: Sequence[DraftEntry], room: Room) -> None:
         """As many nodes as may pay; none at steps at which the drafter is not to be asked."""
@@ -89,14 +108,23 @@ class CostController(Controller):
         row is free that is 0, and rightly so. Where drafting takes time, each node is due its
         share of it, at the rate that is reached with drafts.
         """
-        times = self._passes.ms(room.rows, further)
-        rate = room.decoding / (float(times[0]) + self._calls.ms)
-        row_ms = max(float((times[1:] - times[:-1]).min()), 0.0)
+        self._look_up(room, further)
+        rate = room.decoding / float(self._times[0])
+        row_ms = self._row_ms
         node_ms = self._calls.node_ms
         if node_ms:
             rate = max(rate, self._rate)
             row_ms += node_ms / len(batch)
         return rate * row_ms, rate
+
+    def _look_up(self, room: Room, further: int) -> None:
+        """Find what steps with 0, 1, … `further` drafted rows take, and the least a row adds."""
+        key = len(room.rows), further
+        if self._due or key != self._looked_up or len(room.rows) != room.decoding:
+            self._looked_up = key
+            times = self._passes.ms(room.rows, further)
+            self._times = times + (self._calls.ms + self._rest_ms)
+            self._row_ms = max(float((times[1:] - times[:-1]).min()), 0.0)
 
     def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], room: Room) -> list[Tree]:
         """The best prefix of all nodes, likeliest first."""
@@ -111,20 +139,23 @@ class CostController(Controller):
             trees,
             most,
             [self._passes.row_ms(len(entry.tokens)) for entry in batch],
-            self._passes.ms(room.rows, further) + self._calls.ms,
+            self._times[: further + 1],
             room.decoding,
             self._gain,
         )
 
     def observe(self, batch: Sequence[Observation], report: PassReport) -> None:
         """Correct the times of passes, and see whether the drafter pays."""
-        if not only_decoding(batch, report):
+        self._steps += 1
+        if not self._due or not only_decoding(batch, report):
             return
+        rest_ms = report.sampling_ms + report.rest_ms
+        self._rest_ms += (rest_ms - self._rest_ms) / min(self._steps, REST_MEMORY)
         self._passes.observe(report.rows, report.pass_ms)
         tokens = len(report.rows) + sum(len(o.verdict.accepted) for o in batch)
-        plain_ms = float(self._passes.ms([(context, 1) for context, _ in report.rows])[0])
-        pass_ms = float(self._passes.ms(report.rows)[0])
         if self._called:
+            plain_ms = self._passes.pass_ms([(context, 1) for context, _ in report.rows])
+            pass_ms = self._passes.pass_ms(report.rows)
             rate = tokens / (pass_ms + report.draft_ms)
             self._rate += (rate - self._rate) / RATE_MEMORY if self._rate else rate
             saved_ms = tokens * plain_ms / len(report.rows) - pass_ms

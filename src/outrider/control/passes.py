@@ -87,6 +87,13 @@ class PassTimes:
         times = self._times[total : total + further + 1] + attention
         return np.asarray(times * math.exp(self._common))
 
+    def pass_ms(self, rows: Sequence[tuple[int, int]]) -> float:
+        """Milliseconds of a pass over `rows`."""
+        total = sum(count for _, count in rows)
+        self._extend(total)
+        attention = self._cost.ms(rows) - float(self._measured[total])
+        return (float(self._times[total]) + attention) * math.exp(self._common)
+
     def row_ms(self, context: int) -> float:
         """What a drafted row takes beyond what any row takes, for its sequence is this long."""
         return self._row_slope * context * math.exp(self._common)
@@ -96,10 +103,10 @@ class PassTimes:
         total = sum(count for _, count in rows)
         if not 0 < total <= LARGEST or ms <= 0.0:
             return
-        error = min(max(math.log(ms / float(self.ms(rows)[0])), -CLIP), CLIP)
+        error = min(max(math.log(ms / self.pass_ms(rows)), -CLIP), CLIP)
         self._common += error / min(self._passes + COMMON_WEIGHT, COMMON_MEMORY)
         self._factor[total] += error / min(self._seen[total] + SIZE_WEIGHT, SIZE_MEMORY)
-        self._times[total] = self._measured[total] * math.exp(self._factor[total])
+        self._times[total] = self._measured[total] * math.exp(float(self._factor[total]))
         self._passes += 1
         self._seen[total] += 1
         self._recent[total] += 1

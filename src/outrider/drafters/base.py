@@ -58,8 +58,8 @@ class Observation:
 class Drafter(ABC):
     """Proposes a tree for each entry of a batch; never sees controller or verifier.
 
-    Whatever it raises costs only speed: the entries concerned are decoded plainly from there on,
-    and their record says why. After an error in `draft` the entries are tried one by one.
+    Whatever it raises costs only speed: all entries of the call that failed are decoded plainly
+    from there on, and their record says why.
 
     Attributes:
         draws: its trees may hold distributions, because it draws tokens at random, with the noise

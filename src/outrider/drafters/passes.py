@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from outrider.drafters.base import DraftEntry, Drafter, Observation
 from outrider.drafters.calibration import Calibration
 from outrider.drafters.growth import Growth, Guess
-from outrider.engines.base import HISTORY, CachedSequence, Pass, Rows, TargetModel
+from outrider.engines.base import CachedSequence, Pass, RowsBuilder, TargetModel
 from outrider.errors import UsageError
 from outrider.sampling import StreamId
 from outrider.tree import EMPTY, ROOT, Tree
@@ -41,35 +41,6 @@ class Lead:
     commit: list[int] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     ready: bool = True
-
-
-@dataclass(slots=True)
-class _Columns:
-    """The rows of a pass as they are collected."""
-
-    sequence: list[int] = field(default_factory=list)
-    token: list[int] = field(default_factory=list)
-    parent: list[int] = field(default_factory=list)
-    commit: list[bool] = field(default_factory=list)
-    want: list[bool] = field(default_factory=list)
-
-    def append(self, sequence: int, token: int, parent: int, *, commit: bool) -> int:
-        """One more row; its number."""
-        self.sequence.append(sequence)
-        self.token.append(token)
-        self.parent.append(parent)
-        self.commit.append(commit)
-        self.want.append(False)
-        return len(self.token) - 1
-
-    def arrays(self) -> Rows:
-        return Rows(
-            np.array(self.sequence, np.int32),
-            np.array(self.token, np.int32),
-            np.array(self.parent, np.int32),
-            np.array(self.commit, np.bool_),
-            np.array(self.want, np.bool_),
-        )
 
 
 class PassDrafter(Drafter):
@@ -179,23 +150,23 @@ class PassDrafter(Drafter):
 
     def _pass(self, growing: Sequence[tuple[Growth, Lead]]) -> None:
         """One level more of every draft."""
-        columns, asked = _Columns(), list[tuple[Growth, list[int]]]()
+        rows, asked = RowsBuilder(), list[tuple[Growth, list[int]]]()
         for growth, lead in growing:
             needed = growth.needed()
             count = len(lead.commit) + len(lead.again) + len(needed)
-            if len(columns.token) + count > self.engine.capabilities.max_rows:
+            if len(rows) + count > self.engine.capabilities.max_rows:
                 growth.stop()
                 continue
-            asked.append((growth, self._lay_out(columns, growth, lead, needed)))
-        if not columns.token:
+            asked.append((growth, self._lay_out(rows, growth, lead, needed)))
+        if not len(rows):
             return
-        outcome = self.engine.forward(columns.arrays(), self._layers)
+        outcome = self.engine.forward(rows.rows(), self._layers)
         self.passes += 1
-        self.computed_rows += len(columns.token)
-        for growth, rows in asked:
+        self.computed_rows += len(rows)
+        for growth, frontier in asked:
             growth.passed = self.passes
             if growth.frontier:
-                logits = self._logits(outcome, rows)
+                logits = self._logits(outcome, frontier)
                 growth.grow(
                     [
                         (node, self._guess(growth, node, logits[i]))
@@ -204,23 +175,21 @@ class PassDrafter(Drafter):
                 )
 
     def _lay_out(
-        self, columns: _Columns, growth: Growth, lead: Lead, needed: Sequence[int]
+        self, rows: RowsBuilder, growth: Growth, lead: Lead, needed: Sequence[int]
     ) -> list[int]:
         """Append an entry's rows; returns those of its frontier."""
-        sequence, last = lead.sequence.id, HISTORY
-        for token in lead.commit:
-            last = columns.append(sequence, token, last, commit=True)
-        for token in lead.again:
-            last = columns.append(sequence, token, last, commit=False)
+        sequence = lead.sequence.id
+        last = rows.chain(sequence, lead.commit, commit=True)
+        last = rows.chain(sequence, lead.again, last)
         lead.commit = []
         growth.rows = {}
         for node in needed:
             parent = growth.parents[node]
             above = last if parent == ROOT else growth.rows[parent]
-            growth.rows[node] = columns.append(sequence, growth.tokens[node], above, commit=False)
+            growth.rows[node] = rows.row(sequence, growth.tokens[node], above)
         frontier = [last if node == ROOT else growth.rows[node] for node in growth.frontier]
         for row in frontier:
-            columns.want[row] = True
+            rows.want_logits[row] = True
         return frontier
 
     # ---- guesses --------------------------------------------------------------------------------

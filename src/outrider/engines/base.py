@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outrider.sampling import Sampler
-from outrider.tree import Tree, follow
+from outrider.tree import ROOT, Tree, follow
 from outrider.types import Verdict
 
 HISTORY = -1
@@ -63,6 +63,63 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.token)
+
+
+@dataclass(slots=True)
+class RowsBuilder:
+    """The rows of a pass as they are collected, column by column; see `Rows`."""
+
+    sequence: list[int] = field(default_factory=list)
+    token: list[int] = field(default_factory=list)
+    parent: list[int] = field(default_factory=list)
+    commit: list[bool] = field(default_factory=list)
+    want_logits: list[bool] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.token)
+
+    def row(self, sequence: int, token: int, parent: int, *, commit: bool = False) -> int:
+        """One more row, without logits; its number."""
+        self.sequence.append(sequence)
+        self.token.append(token)
+        self.parent.append(parent)
+        self.commit.append(commit)
+        self.want_logits.append(False)
+        return len(self) - 1
+
+    def chain(
+        self,
+        sequence: int,
+        tokens: Sequence[int],
+        parent: int = HISTORY,
+        *,
+        commit: bool = False,
+        want_logits: bool = False,
+    ) -> int:
+        """A row a token, each the child of the one before; the last one's number, or `parent`."""
+        for token in tokens:
+            parent = self.row(sequence, token, parent, commit=commit)
+            self.want_logits[parent] = want_logits
+        return parent
+
+    def tree(self, sequence: int, tree: Tree, root: int) -> None:
+        """Drafted rows with logits below row `root`: node i of the tree is the i-th of them."""
+        first, count = len(self), len(tree)
+        self.sequence += [sequence] * count
+        self.token += tree.tokens
+        self.parent += [root if parent == ROOT else first + parent for parent in tree.parents]
+        self.commit += [False] * count
+        self.want_logits += [True] * count
+
+    def rows(self) -> Rows:
+        """What was collected."""
+        return Rows(
+            np.array(self.sequence, np.int32),
+            np.array(self.token, np.int32),
+            np.array(self.parent, np.int32),
+            np.array(self.commit, np.bool_),
+            np.array(self.want_logits, np.bool_),
+        )
 
 
 class CachedSequence(Protocol):

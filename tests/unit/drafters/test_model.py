@@ -117,7 +117,7 @@ def test_drawn_chains_of_the_target_are_accepted_by_rejection(
 ) -> None:
     sampling = Sampling(temperature=1.0)
     loop, _ = loop_with(engine, with_model(files, "target", draws=True), 4)
-    loop.plan = loop.plan.but(verification="rejection")
+    loop.parts.plan = loop.parts.plan.but(verification="rejection")
     asked = ask(sampling, max_tokens=41)
     run(loop, asked)
     assert asked.answer.usage.accepted_tokens == asked.answer.usage.draft_tokens == 32
@@ -408,8 +408,8 @@ def test_a_worth_of_rows_is_kept_to(engine: NativeEngine, files: Path) -> None:
                 entry.min_path_probability = 2.0
 
     loop, made = loop_with(engine, with_model(files, "draft"), 6)
-    real = loop._load
-    loop._load = lambda group, name: Picky if group == "controllers" else real(group, name)
+    real = loop.parts._load
+    loop.parts._load = lambda group, name: Picky if group == "controllers" else real(group, name)
     asked = ask(Sampling())
     run(loop, asked)
     assert asked.answer.usage.draft_tokens == 0

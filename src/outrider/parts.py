@@ -1,0 +1,84 @@
+"""The parts that ride together: drafters, controllers and verifiers, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from outrider import registry
+from outrider.control.base import Controller
+from outrider.drafters.base import Drafter
+from outrider.engines.base import TargetModel
+from outrider.errors import UsageError
+from outrider.plan import Plan
+from outrider.types import Speculation
+from outrider.verify import Verifier
+
+Load = Callable[[registry.Group, str], Any]
+
+
+class Parts:
+    """What a request's speculation names, as objects that requests share.
+
+    Args:
+        engine: the target model.
+        plan: names what a request does not.
+        load: finds a plug-in by its group and name.
+    """
+
+    def __init__(self, engine: TargetModel, plan: Plan, load: Load = registry.load) -> None:
+        self.plan = plan
+        self.drafters: dict[str, Drafter] = {}
+        self._engine = engine
+        self._load = load
+        self._controllers: dict[tuple[str, int | None, str], Controller] = {}
+        self._verifiers: dict[str, Verifier] = {}
+        self._made: dict[Speculation, tuple[Drafter, Controller, Verifier]] = {}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the plan's drafter drafts with, for records; empty before it is made."""
+        drafter = self.drafters.get(self.plan.drafter)
+        return {} if drafter is None else drafter.facts
+
+    def drafter_name(self, wish: Speculation) -> str:
+        """What a request's drafts come from, without options."""
+        return (wish.drafter or self.plan.drafter).partition(":")[0]
+
+    def of(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
+        """The parts that a request asks for; requests that name the same get the same.
+
+        Raises:
+            UsageError: a part is not registered, or the parts do not go together.
+            OutriderError: a part cannot be made.
+        """
+        made = self._made.get(wish)
+        if made is None:
+            made = self._made[wish] = self._make(wish)
+        return made
+
+    def _make(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
+        name = wish.drafter or self.plan.drafter
+        if name not in self.drafters:
+            self.drafters[name] = self._load("drafters", name)(self._engine)
+        count = wish.num_draft_tokens
+        key = (
+            wish.controller or self.plan.controller,
+            self.plan.num_draft_tokens if count is None else count,
+            name,
+        )
+        if key not in self._controllers:
+            self._controllers[key] = self._load("controllers", key[0])(self._engine.cost, key[1])
+        # Plain decoding makes the target's own choices, whatever would have judged its drafts.
+        verification = (wish.verification or self.plan.verification) if wish.enabled else "coupled"
+        if verification not in self._verifiers:
+            self._verifiers[verification] = self._load("verifiers", verification)()
+        parts = self.drafters[name], self._controllers[key], self._verifiers[verification]
+        drafter, controller, verifier = parts
+        if drafter.draws and controller.looks_at_draws and verifier.weighs_draws:
+            raise UsageError(
+                f"The controller {key[0]!r} drops drafted tokens by their probabilities, so "
+                f"{verification!r} verification cannot judge what the drafter {name!r} draws; "
+                "use the controller 'fixed' or coupled verification."
+            )
+        return parts
