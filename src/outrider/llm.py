@@ -222,12 +222,22 @@ class LLM:
         return self.stream(prompt, **settings).finish()
 
     def generate_many(
-        self, prompts: Iterable[Prompt], **settings: Unpack[Settings]
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        listener: Callable[[int, Event], None] | None = None,
+        **settings: Unpack[Settings],
     ) -> Iterator[Completion]:
         """Answers to many prompts, computed together; all are asked at once.
 
         One seed for all gives each prompt its own, derived from its index and recorded, so that
         any answer can be had again alone. Requests with a seed of their own keep it.
+
+        Args:
+            prompts: as in `stream`.
+            listener: told a prompt's index and each event of its answer, in the order in which
+                answers are returned, by the thread that asks for them.
+            settings: as in `stream`.
 
         Returns:
             An iterator of completions in the order of the prompts, each as soon as it and those
@@ -256,7 +266,7 @@ class LLM:
             for stream in streams:
                 stream.close()
             raise
-        return _finish_all(streams)
+        return _finish_all(streams, listener)
 
     def chat(
         self,
@@ -487,10 +497,15 @@ def _switch(given: bool | None) -> tuple[bool, str | None]:
     return on, None if on else f"{SPECULATION_VARIABLE} switches it off"
 
 
-def _finish_all(streams: list[Stream]) -> Iterator[Completion]:
+def _finish_all(
+    streams: list[Stream], listener: Callable[[int, Event], None] | None
+) -> Iterator[Completion]:
     try:
-        for stream in streams:
-            yield stream.finish()
+        for index, stream in enumerate(streams):
+            for event in stream:
+                if listener is not None:
+                    listener(index, event)
+            yield stream.completion
     finally:
         for stream in streams:
             stream.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,8 +27,8 @@ def model(model_path: Path) -> list[str]:
     return ["-m", str(model_path), "--context", "1024"]
 
 
-def run(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(app, list(arguments), input=stdin)
+def run(*arguments: str, stdin: str | None = None, color: bool = False) -> Result:
+    return CliRunner().invoke(app, list(arguments), input=stdin, color=color)
 
 
 def run_json(*arguments: str, stdin: str | None = None) -> dict[str, Any]:
@@ -135,6 +136,71 @@ def test_a_drafter_changes_no_token(model: list[str], temperature: str) -> None:
     assert off["completions"][0]["choices"][0]["tokens"] == plain["tokens"]
     assert off["completions"][0]["choices"][0]["usage"]["draft_tokens"] == 0
     assert off["completions"][0]["record"]["why_plain"] == "speculation is switched off"
+
+
+REPEAT = "Repeat after me: red green blue, red green blue, red green blue, red green blue."
+DRAFT_LINE = re.compile(r"^draft: accepted (\d+)/(\d+) tokens \((\d+\.\d)%\)$", re.MULTILINE)
+
+
+def lines_and_usages(result: Result) -> tuple[list[tuple[int, int]], list[dict[str, Any]]]:
+    """What `--draft-debug` said, and the counters of the same answers."""
+    assert result.exit_code == 0, result.stderr
+    lines = [(int(a), int(d)) for a, d, _ in DRAFT_LINE.findall(result.stderr)]
+    completions = json.loads(result.stdout)["completions"]
+    return lines, [choice["usage"] for c in completions for choice in c["choices"]]
+
+
+@pytest.mark.parametrize("extra", [(), ("-n", "3", "--temperature", "1", "--seed", "2")])
+def test_draft_debug_says_a_line_for_each_draft(model: list[str], extra: tuple[str, ...]) -> None:
+    ask = ["generate", *model, "--drafter", "ngram", "--num-draft-tokens", "4", "--draft-debug"]
+    result = run(*ask, "--max-tokens", "40", *extra, "--json", REPEAT)
+    lines, usages = lines_and_usages(result)
+    assert len(lines) == sum(usage["draft_steps"] for usage in usages) > 0
+    assert sum(a for a, _ in lines) == sum(usage["accepted_tokens"] for usage in usages)
+    assert sum(d for _, d in lines) == sum(usage["draft_tokens"] for usage in usages)
+    assert all(line.startswith("draft: accepted ") for line in result.stderr.splitlines())
+
+
+def test_draft_debug_of_many_prompts_and_of_a_chat(model: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text(f"{REPEAT}\nSay it again: {REPEAT}\n")
+    options = [*model, "--drafter", "mixed", "--max-tokens", "20", "--draft-debug", "--json"]
+    for result in (
+        run("generate", *options, "--prompts", str(path)),
+        run("chat", *options, stdin=f"{REPEAT}\nAgain.\n"),
+    ):
+        lines, usages = lines_and_usages(result)
+        assert len(lines) == sum(usage["draft_steps"] for usage in usages) > 0
+        assert sum(a for a, _ in lines) == sum(usage["accepted_tokens"] for usage in usages)
+
+
+def test_draft_debug_without_drafts_says_why(model: list[str]) -> None:
+    ask = ["generate", *model, "--max-tokens", "2", "--draft-debug", "Hi"]
+    assert "draft: nothing was drafted: no drafter was asked for\n" in run(*ask).stderr
+    off = run(*ask, "--drafter", "ngram", "--no-speculation").stderr
+    assert "draft: nothing was drafted: speculation is switched off\n" in off
+
+
+def test_show_drafts_marks_tokens_and_draws_a_picture(
+    model: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    ask = ["generate", *model, "--drafter", "ngram", "--max-tokens", "40"]
+    plain = run(*ask, REPEAT).stdout
+    answer, _, picture = run(*ask, "--show-drafts", REPEAT).stdout.partition("\ntokens by source\n")
+    assert "[n|" in answer
+    assert re.sub(r"\[n\|([^\]]*)\]", r"\1", answer) == plain
+    assert "[n|ngram]" in picture
+    assert "accepted by position, of " in picture
+    assert max(map(len, picture.splitlines())) <= 80
+
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    path = tmp_path / "prompts.txt"
+    path.write_text(REPEAT)
+    many = run(*ask, "--show-drafts", "--prompts", str(path), color=True).stdout
+    assert "\x1b[36m" in many.partition("tokens by source")[0]
+    assert run(*ask, "--show-drafts", "--json", "Hi").exit_code == 2
 
 
 # ------------------------------------------------------------------------------- many prompts

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from outrider.cli.draft_debug import DraftDebug
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
@@ -58,7 +59,8 @@ def chat(
             )
         if typed:
             note(f"{llm.model.name} · /help for commands, Ctrl-D to end")
-        conversation = Conversation(llm, settings, system, show=not json)
+        debug = DraftDebug(speculation.draft_debug)
+        conversation = Conversation(llm, settings, system, debug, show=not json)
         for line in _lines(typed):
             try:
                 if not conversation.take(line):
@@ -68,6 +70,7 @@ def chat(
                 if not typed:
                     raise
                 warn(f"error: {error}")
+        debug.finish(conversation.answers)
         if json:
             print_json(conversation.record(machine.model))
 
@@ -79,16 +82,28 @@ class Conversation:
         llm: who answers.
         settings: of every answer.
         system: the system message, or None.
+        debug: told of every pass.
         show: write answers to standard output as they come.
+
+    Attributes:
+        answers: those of every conversation there was.
+        messages: of the conversation at hand.
     """
 
     def __init__(
-        self, llm: LLM, settings: dict[str, Any], system: str | None, *, show: bool
+        self,
+        llm: LLM,
+        settings: dict[str, Any],
+        system: str | None,
+        debug: DraftDebug,
+        *,
+        show: bool,
     ) -> None:
         self._llm = llm
         self._settings = settings
+        self._debug = debug
         self._show = show
-        self._answers: list[Completion] = []
+        self.answers: list[Completion] = []
         self.messages: list[Message] = []
         self._begin(system)
 
@@ -128,7 +143,7 @@ class Conversation:
             **model_record(self._llm, model),
             "settings": self._settings,
             "messages": [{"role": m.role, "content": m.content} for m in self.messages],
-            "completions": [completion_record(answer) for answer in self._answers],
+            "completions": [completion_record(answer) for answer in self.answers],
         }
 
     def _begin(self, system: str | None) -> None:
@@ -147,6 +162,7 @@ class Conversation:
                 if self._show:
                     writer.write(event.text)
                     written += len(event.text)
+                self._debug.take(event, writer if self._show else None)
         except KeyboardInterrupt:
             stream.close()
         completion = stream.completion
@@ -157,7 +173,7 @@ class Conversation:
         if (error := completion.choices[0].error) is not None:
             raise SamplingError(error)
         self.messages = [*asked, Message("assistant", completion.text)]
-        self._answers.append(completion)
+        self.answers.append(completion)
         if self._show:
             ends = {"cancelled": ["stopped"], "length": ["cut at the limit"]}
             note(summary(completion.usage, *ends.get(completion.finish_reason, [])))

@@ -24,6 +24,7 @@ from outrider.cli.session import load_model, model_record
 from outrider.errors import SamplingError, UsageError
 
 if TYPE_CHECKING:
+    from outrider.cli.draft_view import DraftView
     from outrider.llm import LLM
     from outrider.prompts import Prompt
     from outrider.types import Completion, Message
@@ -55,10 +56,18 @@ def generate(
     ] = False,
     cache: CacheOptions,
     speculation: SpeculationOptions,
+    show_drafts: Annotated[
+        bool,
+        typer.Option(
+            "--show-drafts",
+            help="Show which drafter each token came from, and at the end what drafting brought.",
+        ),
+    ] = False,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
     """Answer a prompt, or a file of prompts."""
+    from outrider.cli.draft_view import DraftView  # noqa: PLC0415
     from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
 
     if (prompt is None) == (prompts.prompts is None):
@@ -67,6 +76,11 @@ def generate(
         raise UsageError("--limit needs --prompts FILE to take from.")
     if logprobs is not None and not json:
         raise UsageError("--logprobs needs --json, which has a place for them.")
+    if show_drafts and json:
+        raise UsageError(
+            "--show-drafts shows an answer to people, and --json to programs; leave one of them "
+            "out. The counters are in the JSON too."
+        )
     if raw and system is not None:
         raise UsageError("--system needs the chat template, which --raw leaves out.")
     settings = sampling.settings()
@@ -88,16 +102,19 @@ def generate(
             raise UsageError(f"--system needs a chat template, and {machine.model} has none.")
         if not chat and any(len(p.turns) > 1 for p in many):
             raise UsageError("Prompts of several turns need a model's chat template.")
+        view = DraftView(llm.tokenizer, debug=speculation.draft_debug, show=show_drafts)
         start = time.perf_counter()
         if prompts.prompts is not None:
-            done = _answer_many(llm, many, settings, chat=chat, system=system, show=not json)
+            done = _answer_many(llm, many, settings, view, chat=chat, system=system, show=not json)
         else:
-            done = [(many[0], 0, _answer_one(llm, many[0], settings, chat, system, not json))]
+            done = [(many[0], 0, _answer_one(llm, many[0], settings, view, chat, system, not json))]
         seconds = time.perf_counter() - start
+        completions = [completion for _, _, completion in done]
         if json:
             print_json(_record(llm, machine.model, settings, done, seconds))
         elif prompts.prompts is not None:
-            _summarise([completion for _, _, completion in done], seconds)
+            _summarise(completions, seconds)
+        view.finish(completions)
     failed = [c.error for _, _, completion in done for c in completion.choices if c.error]
     if failed:
         raise SamplingError(failed[0])
@@ -114,6 +131,7 @@ def _answer_one(
     llm: LLM,
     prompt: Prompt,
     settings: dict[str, Any],
+    view: DraftView,
     chat: bool,
     system: str | None,
     show: bool,
@@ -124,16 +142,15 @@ def _answer_one(
     alone = settings.get("n", 1) == 1
     writer = AnswerWriter()
     for event in stream:
-        if show and alone:
-            writer.write(event.text)
+        view.take(event, writer if show and alone else None)
     completion = stream.completion
     if show:
         if alone:
             writer.finish()
         else:
-            for index, choice in enumerate(completion.choices):
+            for index in range(len(completion.choices)):
                 note(f"[{index}]")
-                typer.echo(choice.text)
+                view.write_kept(index)
         for choice in completion.choices:
             note(summary(choice.usage))
     return completion
@@ -143,6 +160,7 @@ def _answer_many(
     llm: LLM,
     prompts: list[Prompt],
     settings: dict[str, Any],
+    view: DraftView,
     *,
     chat: bool,
     system: str | None,
@@ -169,20 +187,20 @@ def _answer_many(
             # The first turn's seed is the one that `generate_many` gives the same file.
             path = (prompt.index, turn) if turn else (prompt.index,)
             requests.append(make_request(content, settings | {"seed": derive_seed(seed, *path)}))
-        answers = llm.generate_many(requests)
+        answers = llm.generate_many(requests, listener=lambda _, event: view.take(event))
         for prompt, request, completion in zip(asked, requests, answers, strict=True):
             said[prompt.index] = (*(request.messages or ()), Message("assistant", completion.text))
             done.append((prompt, turn, completion))
             if show:
-                _show(prompt, turn, completion)
+                _show(prompt, turn, completion, view)
     return done
 
 
-def _show(prompt: Prompt, turn: int, completion: Completion) -> None:
+def _show(prompt: Prompt, turn: int, completion: Completion, view: DraftView) -> None:
     label = prompt.category or ""
     note(f"[{prompt.index}] {label}{': ' if label else ''}{_first_line(prompt.turns[turn])}")
-    for choice in completion.choices:
-        typer.echo(choice.text)
+    for index, choice in enumerate(completion.choices):
+        view.write_kept(index)
         if choice.error:
             warn(choice.error)
     typer.echo()

@@ -197,12 +197,18 @@ class SpeculationOptions:
     no_speculation: Annotated[
         bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
     ] = False
+    draft_debug: Annotated[
+        bool,
+        typer.Option(
+            "--draft-debug", help="Say on standard error how much of each draft was accepted."
+        ),
+    ] = False
 
     def settings(self) -> dict[str, Any]:
-        """What was given, as arguments of `LLM`."""
-        return _given(self, except_for="no_speculation") | (
-            {"speculation": False} if self.no_speculation else {}
-        )
+        """What was given, as arguments of `LLM`; `draft_debug` is for who reads its events."""
+        given = _given(self)
+        del given["draft_debug"]
+        return given | ({"speculation": False} if given.pop("no_speculation") else {})
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -252,6 +258,6 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def _given(options: Any, *, except_for: str = "") -> dict[str, Any]:
-    values = ((f.name, getattr(options, f.name)) for f in fields(options) if f.name != except_for)
+def _given(options: Any) -> dict[str, Any]:
+    values = ((f.name, getattr(options, f.name)) for f in fields(options))
     return {name: value for name, value in values if value is not None}

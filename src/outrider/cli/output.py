@@ -53,15 +53,16 @@ class AnswerWriter:
         self._width = width
         self._column = 0
         self._word = ""
+        self._painted = ""  # the word with its colours
         self._within = False  # a word whose beginning has been written
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, colour: str | None = None) -> None:
         """A piece of it."""
         if self._width is None:
-            sys.stdout.write(text)
+            sys.stdout.write(_paint(text, colour))
         else:
             for part in re.findall(r"\n|[^\S\n]+|\S+", text):
-                self._take(part, self._width)
+                self._take(part, colour, self._width)
         sys.stdout.flush()
 
     def finish(self) -> None:
@@ -71,9 +72,21 @@ class AnswerWriter:
         sys.stdout.flush()
         self._column = 0
 
-    def _take(self, part: str, width: int) -> None:
+    def aside(self, line: str) -> None:
+        """A line on standard error; where a terminal shows both, it begins a line of its own."""
+        if self._width is not None and sys.stderr.isatty():
+            self._put_word(self._width)
+            self._within = True
+            if self._column:
+                sys.stdout.write("\n")
+                sys.stdout.flush()
+                self._column = 0
+        note(line)
+
+    def _take(self, part: str, colour: str | None, width: int) -> None:
         if not part.isspace():
             self._word += part
+            self._painted += _paint(part, colour)
             # Scripts without spaces, and long addresses, are not kept waiting.
             if len(self._word) > HELD_BACK:
                 self._put_word(width)
@@ -98,11 +111,21 @@ class AnswerWriter:
         if cells and self._column and full and not self._within:
             sys.stdout.write("\n")
             self._column = 0
-        sys.stdout.write(self._word)
+        sys.stdout.write(self._painted)
         self._column += cells
         if width and self._column > width:  # the terminal has broken the line itself
             self._column = self._column % width or width
-        self._word = ""
+        self._word = self._painted = ""
+
+
+def _paint(text: str, colour: str | None) -> str:
+    return text if colour is None else typer.style(text, fg=colour)
+
+
+def has_colours() -> bool:
+    """Whether standard output shows colours, and its user wants them (NO_COLOR, FORCE_COLOR)."""
+    known = console()
+    return known.color_system is not None and not known.no_color
 
 
 def note(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +23,13 @@ RATE_MEMORY: Final = 16.0
 
 REST_MEMORY: Final = 16.0
 """Steps after which what a step takes beside pass and drafting is forgotten by 1 / e."""
+
+FEW_NODES: Final = 4
+"""Nodes that a drafter is asked for in any case."""
+
+FORGET: Final = 0.95
+"""What is kept, a step, of the largest draft found worth verifying: no drafter is asked for more
+than twice as much, because nodes that are not verified take time too."""
 
 LOOK_EVERY: Final = 4
 """Where drafting is next to free, one step in so many is learned from, and times are looked up
@@ -82,6 +90,7 @@ class CostController(Controller):
         self._steps = 0
         self._times: NDArray[np.float64] = np.zeros(0)
         self._row_ms = 0.0
+        self._worth = float(self._max_nodes)
 
     @property
     def _due(self) -> bool:
@@ -92,7 +101,10 @@ class CostController(Controller):
         ids = {entry.id for entry in batch}
         self._called = self._max_nodes > 0 and self._calls.due(not ids <= self._ids)
         self._ids = ids
-        most = int(min(self._max_nodes, self._calls.most_nodes)) if self._called else 0
+        most = 0
+        if self._called:
+            usual = max(FEW_NODES, math.ceil(2.0 * self._worth))
+            most = int(min(self._max_nodes, self._calls.most_nodes, usual))
         further = min(most * len(batch), room.budget)
         price, rate = self._price(batch, room, further) if further else (0.0, 0.0)
         for entry in batch:
@@ -135,7 +147,7 @@ class CostController(Controller):
         further = min(
             sum(min(n, len(tree)) for n, tree in zip(most, trees, strict=True)), room.budget
         )
-        return best_prefix(
+        chosen = best_prefix(
             trees,
             most,
             [self._passes.row_ms(len(entry.tokens)) for entry in batch],
@@ -143,6 +155,8 @@ class CostController(Controller):
             room.decoding,
             self._gain,
         )
+        self._worth = max(FORGET * self._worth, *map(len, chosen))
+        return chosen
 
     def observe(self, batch: Sequence[Observation], report: PassReport) -> None:
         """Correct the times of passes, and see whether the drafter pays."""

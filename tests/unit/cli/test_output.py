@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -145,3 +146,63 @@ def test_a_download_is_announced_and_loading_takes_its_place(
     *_, bar = (line for line in re.split(r"[\r\n]+", shown) if line)
     assert bar.startswith("loading tiny ")
     assert "3.0/4.0 MB" in bar
+
+
+def test_colours_change_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    writer = AnswerWriter(9)
+    for piece, colour in (("One t", None), ("wo th", "cyan"), ("ree fo", "green"), ("ur", None)):
+        writer.write(piece, colour)
+    writer.finish()
+    out = capsys.readouterr().out
+    assert re.sub(r"\x1b\[\d*m", "", out) == "One two \nthree \nfour\n"
+    assert "t\x1b[36mwo\x1b[0m" in out
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_aside_begins_its_own_where_both_are_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = AnswerWriter(20)
+    writer.write("some te")
+    writer.aside("draft")
+    writer.write("xt")
+    writer.finish()
+    assert capsys.readouterr() == ("some text\n", "draft\n")
+
+    both = _Terminal()
+    monkeypatch.setattr(sys, "stdout", both)
+    monkeypatch.setattr(sys, "stderr", both)
+    writer = AnswerWriter(20)
+    writer.aside("first")
+    writer.write("some te")
+    writer.aside("draft")
+    writer.write("xt")
+    writer.finish()
+    text = re.sub(r"\x1b\[\d*m", "", both.getvalue())
+    assert text == "first\nsome te\ndraft\nxt\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "expected"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"TERM": "dumb"}, True, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+    ],
+)
+def test_colours_are_for_terminals_whose_users_want_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], terminal: bool, expected: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"TERM": "xterm-256color"} | variables).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", _Terminal() if terminal else io.StringIO())
+    assert output.has_colours() == expected
