@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Final
 
-FREE: Final = 0.02
+FREE: Final = 0.05
 """A drafter that takes less than this share of a plain pass is always asked."""
 
 SHARE: Final = 0.01

@@ -105,8 +105,8 @@ class CostController(Controller):
         if self._called:
             usual = max(FEW_NODES, math.ceil(2.0 * self._worth))
             most = int(min(self._max_nodes, self._calls.most_nodes, usual))
-        further = min(most * len(batch), room.budget)
-        price, rate = self._price(batch, room, further) if further else (0.0, 0.0)
+        further = min(self._max_nodes * len(batch), room.budget)
+        price, rate = self._price(batch, room, further) if most and further else (0.0, 0.0)
         for entry in batch:
             entry.max_nodes = min(entry.max_nodes, most)
             entry.min_path_probability = price + rate * self._passes.row_ms(len(entry.tokens))
