@@ -18,7 +18,7 @@ CHANT = "Say this three times: the cat sat on the mat, and the dog sat on the ma
 
 def bench(model_path: Path, *arguments: str) -> Result:
     command = ["bench", "speed", "-m", str(model_path), *arguments]
-    return CliRunner().invoke(app, command)
+    return CliRunner(env={"COLUMNS": "80"}).invoke(app, command)
 
 
 @pytest.fixture
