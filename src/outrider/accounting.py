@@ -33,10 +33,15 @@ def report(step: Step, plan: Sequence[Planned], before: Step | None) -> PassRepo
 
 
 def plain_ms(step: Step, plan: Sequence[Planned], cost: Cost) -> float:
-    """What the pass would have taken without drafts, as the cost curve puts it."""
+    """What the pass would have taken without drafts.
+
+    That is what it took, in the proportion that the cost curve puts between the two: whatever else
+    keeps the machine busy makes both longer.
+    """
     if not step.draft_rows:
         return step.pass_ms
-    return cost.ms(sequence_rows(plan, drafts=False))
+    without, with_drafts = (cost.ms(sequence_rows(plan, drafts=d)) for d in (False, True))
+    return step.pass_ms * without / with_drafts
 
 
 def count_tokens(planned: Planned, verdict: Verdict, kept: int) -> None:

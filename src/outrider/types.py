@@ -236,10 +236,11 @@ class Usage:
         rest_ms: admitting requests, text, and what drafters and controllers learn. The counters
             go out with the last event, so handing events out is in no completion's, only in the
             step's (`Step.rest_ms`).
-        saved_ms: what speculation has saved, or lost where it is negative: the time that the cost
-            curve puts on plain decoding of the same tokens, less the time of drafting and passes.
-            Steps in which a completion is not speculated save it exactly 0; what others' drafts
-            make such a step longer is those others' loss.
+        saved_ms: what speculation has saved, or lost where it is negative: the time of plain
+            decoding of the same tokens, less the time of drafting and passes. Without its drafts a
+            pass would have taken what it took, in the proportion of the cost curve. Steps in which
+            a completion is not speculated save it exactly 0; what others' drafts make such a step
+            longer is those others' loss.
         note: why the completion was not speculated as asked, where that is so.
     """
 

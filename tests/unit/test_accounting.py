@@ -63,6 +63,24 @@ def test_every_row_of_a_completion_is_counted(chunk):
     assert usage.rows == totals.prefill_rows + totals.decode_rows + totals.draft_rows
 
 
+def test_a_pass_without_its_drafts_is_as_much_shorter_as_the_cost_curve_says():
+    asked = Asked(PROMPT, speculation=Speculation(drafter="oracle", num_draft_tokens=3))
+    seen, real = [], accounting.plain_ms
+
+    def watch(step, plan, cost):
+        seen.append((step.pass_ms, step.draft_rows, found := real(step, plan, cost)))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounting, "plain_ms", watch)
+        run(loop_on(), asked)
+    drafted = [(pass_ms, found) for pass_ms, rows, found in seen if rows == 3]
+    assert len(drafted) == 5
+    # The toy's pass costs 1 and a tenth a row.
+    assert [f for _, f in drafted] == pytest.approx([ms * 1.1 / 1.4 for ms, _ in drafted])
+    assert all(pass_ms == found for pass_ms, rows, found in seen if rows == 0)
+
+
 def test_a_pass_without_decoding_is_nobody_s():
     accounting.charge(Step(pass_ms=3.0), 3.0, [])
 
