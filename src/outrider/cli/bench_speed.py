@@ -58,10 +58,18 @@ def speed(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Let drafters learn from these prompts before every answer; other ones than "
-            "those measured. [default: every answer begins with empty drafters]",
+            help="Let drafters learn from these prompts at the beginning of every repetition; "
+            "other ones than those measured.",
         ),
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold",
+            help="Begin every answer with empty drafters. [default: every repetition of all "
+            "prompts begins with empty drafters]",
+        ),
+    ] = False,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
@@ -77,9 +85,10 @@ def speed(
 ) -> None:
     """Measure how many times as fast as plain decoding plans are.
 
-    Every plan answers every prompt in turn, beginning with empty drafters and an empty prefix
-    cache; speed-ups come with 95% intervals over prompts. Speed is decode speed, first to last
-    token; the speed from the question to the last token stands beside it.
+    Every plan answers every prompt in turn. Every repetition begins with empty drafters, which
+    learn from one prompt to the next as they do in use; no prompt is cached. Speed-ups come with
+    95% intervals over prompts. Speed is decode speed, first to last token; the speed from the
+    question to the last token stands beside it.
 
     Exit status 1 where a plan that has to say what plain decoding says does not.
     """
@@ -111,6 +120,7 @@ def speed(
                 many,
                 repeats=repeats,
                 streams=streams,
+                cold=cold,
                 warm=warming,
                 raw=raw,
                 progress=listener,
@@ -122,6 +132,7 @@ def speed(
             "prompts": len(many),
             "repeats": repeats,
             "streams": streams,
+            "cold": cold,
             "warm": len(warming),
             "raw": raw or not llm.has_chat_template,
             "context": llm.context,
@@ -135,6 +146,7 @@ def speed(
             "prompts": str(file) if prompts.prompts else "built in",
             "limit": prompts.limit,
             "plans": plan or [DEFAULT],
+            "cold": cold,
             "warm": str(warm) if warm else None,
             **sampling.settings(),
             **cache.settings(),
@@ -202,6 +214,8 @@ def _title(values: dict[str, Any]) -> str:
         f"{sampling['max_tokens']} tokens",
         f"{values['streams']} stream{'s' if values['streams'] > 1 else ''}",
     ]
+    if values["cold"]:
+        parts.append("each begun cold")
     if values["warm"]:
         parts.append(f"warmed on {values['warm']} other prompts")
     return " · ".join(parts)

@@ -1,14 +1,17 @@
 """Plans against one another: the same prompts in turn, interleaved, on one model.
 
-Every answer is asked of a model that has just forgotten everything: drafters are empty, and no
-prompt is in the prefix cache. So a repetition begins like the first, no plan profits from what
-another has said, and an answer never depends on which came before. What the machine does meanwhile
-touches all plans alike, because the plans take turns, and each is first as often as any other.
+Every plan has drafters of its own, so none profits from what another has said, and every
+repetition begins with empty ones, so none knows an answer by heart. From one prompt to the next
+they keep what they have learnt, as in any process that answers more than one question, unless
+each answer is asked to begin cold. No prompt is in the prefix cache. What the machine does
+meanwhile touches all plans alike, because the plans take turns, and each is first as often as any
+other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,6 +98,7 @@ def contest(
     *,
     repeats: int = 1,
     streams: int = 1,
+    cold: bool = False,
     warm: Sequence[Prompt] = (),
     raw: bool = False,
     max_tokens: int = 128,
@@ -105,13 +109,14 @@ def contest(
     """Let every plan answer every prompt in turn; the turns rotate.
 
     Args:
-        llm: idle.
+        llm: idle; its model answers.
         plans: of different names. `PLAIN` decodes plainly.
         prompts: of each the first turn is asked.
         repeats: how often everything is asked.
         streams: how many prompts are asked at the same moment, and computed together.
-        warm: prompts that the plan answers before every group, so that its drafters have learnt
-            something; of other texts than `prompts`.
+        cold: every group of prompts begins with empty drafters, not every repetition alone.
+        warm: prompts that every plan answers at the beginning of a repetition, so that its drafters
+            have learnt something; of other texts than `prompts`.
         raw: leave out the chat template.
         max_tokens: of an answer; at least 2.
         seed: each prompt's own is derived from it by the prompt's index, so all plans draw alike.
@@ -123,47 +128,59 @@ def contest(
 
     Raises:
         UsageError: nothing is to be measured, plans share a name, name parts that do not exist or
-            do not go together, `warm` holds a prompt, speculation is switched off, or a setting.
+            do not go together, `warm` holds a prompt or is to be cold, speculation is switched off,
+            or a setting.
         CapacityError: the cache cannot hold the answers of all streams.
         OutriderError: a plan's parts cannot be made, or an answer failed.
     """
     _check(llm, plans, prompts, repeats, streams, warm, max_tokens)
-    host = _Host(llm, raw, seed, settings | {"max_tokens": max_tokens})
+    if cold and warm:
+        raise UsageError("Drafters cannot be cold and warm; leave one out.")
     groups = [prompts[start : start + streams] for start in range(0, len(prompts), streams)]
-    for plan in plans:
-        _prepare(llm, plan)
-        host.ask(plan, groups[0], max_tokens=min(WARM_UP_TOKENS, max_tokens))
     total = repeats * len(prompts) * len(plans)
     samples: list[Sample] = []
-    progress(0, total)
-    for repeat, number, plan in _turns(plans, len(groups), repeats):
-        if warm:
-            host.ask(plan, warm)
-        answers = host.ask(plan, groups[number], fresh=not warm)
-        _check_together(answers)
-        samples += (
-            Sample(
-                plan=plan.name,
-                prompt=prompt.index,
-                category=prompt.category,
-                repeat=repeat,
-                group=number,
-                tokens=answer.tokens,
-                reason=answer.finish_reason,
-                usage=answer.usage,
-            )
-            for prompt, answer in zip(groups[number], answers, strict=True)
-        )
-        progress(len(samples), total)
+    with ExitStack() as stack:
+        hosts = [
+            _Host(stack.enter_context(_alone(llm, plan)), plan, raw, seed, settings)
+            for plan in plans
+        ]
+        for host in hosts:
+            host.ask(groups[0], fresh=True, max_tokens=min(WARM_UP_TOKENS, max_tokens))
+        progress(0, total)
+        for repeat in range(repeats):
+            for host in hosts:
+                host.forget()
+                if warm:
+                    host.ask(warm, fresh=False, max_tokens=max_tokens)
+            for number, group in enumerate(groups):
+                for host in _turn(hosts, repeat + number):
+                    answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
+                    _check_together(answers)
+                    samples += (
+                        _sample(host.plan, prompt, repeat, number, answer)
+                        for prompt, answer in zip(group, answers, strict=True)
+                    )
+                    progress(len(samples), total)
     return samples
 
 
-def _prepare(llm: LLM, plan: Plan) -> None:
-    """Make a plan's parts; what is wrong with them is the plan's fault, and no prompt's."""
-    if plan.plain:
-        return
+def _sample(plan: Plan, prompt: Prompt, repeat: int, group: int, answer: Completion) -> Sample:
+    return Sample(
+        plan=plan.name,
+        prompt=prompt.index,
+        category=prompt.category,
+        repeat=repeat,
+        group=group,
+        tokens=answer.tokens,
+        reason=answer.finish_reason,
+        usage=answer.usage,
+    )
+
+
+def _alone(llm: LLM, plan: Plan) -> LLM:
+    """The same model with a plan's own parts; what is wrong with them is no prompt's fault."""
     try:
-        llm.prepare(plan.speculation)
+        return LLM(llm.model, plan=plan, speculation=not plan.plain, max_streams=llm.max_streams)
     except OutriderError as error:
         error.args = (f"The plan {plan.name!r} cannot be used: {error}",)
         raise
@@ -184,58 +201,60 @@ def _check_together(answers: Sequence[Completion]) -> None:
         )
 
 
-def _turns(plans: Sequence[Plan], groups: int, repeats: int) -> Iterator[tuple[int, int, Plan]]:
-    """(repeat, group, plan) in the order in which they are asked."""
-    for repeat in range(repeats):
-        for group in range(groups):
-            first = (repeat + group) % len(plans)
-            for plan in (*plans[first:], *plans[:first]):
-                yield repeat, group, plan
+def _turn(hosts: Sequence[_Host], first: int) -> Iterator[_Host]:
+    """All, beginning with another one each time."""
+    first %= len(hosts)
+    yield from hosts[first:]
+    yield from hosts[:first]
 
 
 @dataclass(frozen=True, slots=True)
 class _Host:
-    """Asks the model what a contest asks."""
+    """Asks a plan what a contest asks."""
 
     llm: LLM
+    plan: Plan
     raw: bool
     seed: int
     settings: Mapping[str, Any]
 
-    def ask(
-        self, plan: Plan, prompts: Sequence[Prompt], *, fresh: bool = True, **settings: Any
-    ) -> list[Completion]:
+    def forget(self) -> None:
+        """Empty drafters and prefix cache."""
+        with self.llm.fresh():
+            pass
+
+    def ask(self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int) -> list[Completion]:
         """The answers to prompts asked at the same moment.
 
         Args:
-            plan: decodes them.
             prompts: at least one.
-            fresh: False lets drafters keep what they have learnt.
-            settings: win over those of the contest.
+            fresh: whether drafters forget before what they have learnt.
+            max_tokens: of an answer.
         """
         with self.llm.fresh(drafters=fresh):
-            streams = [self._stream(plan, prompt, settings) for prompt in prompts]
+            streams = [self._stream(prompt, max_tokens) for prompt in prompts]
         answers = [stream.finish() for stream in streams]
         for prompt, answer in zip(prompts, answers, strict=True):
             if answer.finish_reason == "error":
                 raise OutriderError(
-                    f"Prompt {prompt.index}, decoded by the plan {plan.name!r}: "
+                    f"Prompt {prompt.index}, decoded by the plan {self.plan.name!r}: "
                     f"{answer.choices[0].error}"
                 )
         return answers
 
-    def _stream(self, plan: Plan, prompt: Prompt, settings: Mapping[str, Any]) -> Stream:
+    def _stream(self, prompt: Prompt, max_tokens: int) -> Stream:
         text = prompt.turns[0]
         chat = self.llm.has_chat_template and not self.raw
         request = Request(
             messages=(Message("user", text),) if chat else None,
             prompt=None if chat else text,
-            speculation=plan.speculation,
         )
         try:
             return self.llm.stream(
                 request,
-                **{**self.settings, "seed": derive_seed(self.seed, prompt.index), **settings},
+                seed=derive_seed(self.seed, prompt.index),
+                max_tokens=max_tokens,
+                **self.settings,
             )
         except (UsageError, CapacityError) as error:
             error.args = (f"Prompt {prompt.index}: {error}",)
@@ -274,11 +293,6 @@ def _check(
             raise UsageError(
                 f"Speculation is switched off, so the plan {plan.name!r} cannot be measured; "
                 f"unset {SPECULATION_VARIABLE} or leave the plan out."
-            )
-        if plan.num_draft_tokens is None is not llm.plan.num_draft_tokens and not plan.plain:
-            raise UsageError(
-                f"The plan {plan.name!r} leaves num_draft_tokens open, and the model's own would "
-                f"set it to {llm.plan.num_draft_tokens}; name a number in the plan."
             )
     asked = {prompt.turns[0] for prompt in prompts}
     for prompt in warm:

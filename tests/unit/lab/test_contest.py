@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from lab.toy_model import toy_llm
@@ -86,12 +87,23 @@ def test_a_repetition_begins_like_the_first(llm: LLM, plan: Plan) -> None:
     assert all(s.usage.cached_tokens == 0 for s in samples)
 
 
-def test_a_prompt_is_answered_as_if_it_were_the_only_one(llm: LLM) -> None:
-    together = contest(llm, [PLAIN, RECYCLE], PROMPTS, max_tokens=60)
+def test_cold_a_prompt_is_answered_as_if_it_were_the_only_one(llm: LLM) -> None:
+    together = contest(llm, [PLAIN, RECYCLE], PROMPTS, cold=True, max_tokens=60)
     alone = contest(llm, [RECYCLE], PROMPTS[2:], max_tokens=60)
 
     (found,) = (s for s in together if (s.plan, s.prompt) == ("recycle", 2))
     assert counts(found) == counts(alone[0])
+
+
+def test_plans_learn_from_prompt_to_prompt_and_not_from_one_another(llm: LLM) -> None:
+    again = replace(RECYCLE, name="again")
+    samples = contest(llm, [RECYCLE, again], PROMPTS, repeats=2, max_tokens=60)
+
+    for prompt in PROMPTS:
+        assert len({counts(s) for s in samples if s.prompt == prompt.index}) == 1
+    (alone,) = contest(llm, [RECYCLE], PROMPTS[2:], max_tokens=60)
+    last = next(s for s in samples if s.prompt == PROMPTS[2].index)
+    assert last.usage.accepted_tokens > alone.usage.accepted_tokens
 
 
 def test_warm_drafters_have_seen_other_prompts_alone(llm: LLM) -> None:
@@ -173,10 +185,13 @@ def test_speculation_has_to_be_on() -> None:
 
 
 def test_the_models_own_number_of_draft_tokens_is_not_taken_over() -> None:
-    with toy_llm(drafter="ngram", num_draft_tokens=2) as llm:
-        assert contest(llm, [PLAIN, llm.plan], PROMPTS[:1], max_tokens=4)
-        with pytest.raises(UsageError, match="leaves num_draft_tokens open"):
-            contest(llm, [NGRAM], PROMPTS[:1])
+    def most(plan: Plan) -> int:
+        with toy_llm(drafter="ngram", num_draft_tokens=1) as llm:
+            samples = contest(llm, [plan], PROMPTS[:1], max_tokens=60)
+        return max(s.usage.draft_tokens / max(s.usage.draft_steps, 1) for s in samples)
+
+    assert most(replace(NGRAM, num_draft_tokens=1)) <= 1
+    assert most(NGRAM) > 1
 
 
 def test_an_answer_that_fails_ends_the_contest() -> None:
@@ -191,7 +206,10 @@ def test_an_answer_that_fails_ends_the_contest() -> None:
         contest(llm, [PLAIN], PROMPTS)
 
 
-def test_a_drafter_is_reset_before_every_answer(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_drafter_is_reset_when_it_has_to_be(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch, cold: bool
+) -> None:
     calls: list[str] = []
     for name in ("reset", "begin"):
         original = getattr(RecycleDrafter, name)
@@ -201,8 +219,9 @@ def test_a_drafter_is_reset_before_every_answer(llm: LLM, monkeypatch: pytest.Mo
             original(self, *args)
 
         monkeypatch.setattr(RecycleDrafter, name, spy)
-    contest(llm, [PLAIN, RECYCLE], PROMPTS, max_tokens=4)
+    contest(llm, [PLAIN, RECYCLE], PROMPTS, repeats=2, cold=cold, max_tokens=4)
 
     begun = [i for i, call in enumerate(calls) if call == "begin"]
-    assert len(begun) == 1 + len(PROMPTS)
-    assert all(calls[i - 1] == "reset" for i in begun[1:])
+    assert len(begun) == 1 + 2 * len(PROMPTS)
+    after_reset = [calls[i - 1] == "reset" for i in begun[1:]]
+    assert after_reset == [cold or i % len(PROMPTS) == 0 for i in range(2 * len(PROMPTS))]
