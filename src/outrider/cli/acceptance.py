@@ -65,13 +65,14 @@ def _sources(sources: Counter[str | None], palette: Palette, block: str) -> list
     drafters = sorted((name for name in sources if name is not None), key=lambda n: -sources[n])
     labels = [name if palette.colours else palette.marked(name, name) for name in drafters]
     width = max(map(len, (*labels, OWN)))
-    cells = max(min(BAR, WIDTH - 15 - width), 1)
     most, tokens = max(sources.values()), sources.total()
+    digits = max(6, len(str(most)))
+    cells = max(min(BAR, WIDTH - 9 - width - digits), 1)
     lines = []
     for name, label in zip((*drafters, None), (*labels, OWN), strict=True):
         count = sources[name]
         bar = _bar(count, most, cells, block)
-        line = f"  {label:{width}} {count:6} {count / tokens:4.0%} {bar}"
+        line = f"  {label:{width}} {count:{digits}} {count / tokens:4.0%} {bar}"
         colour = None if name is None else palette.colour(name)
         lines.append(line if colour is None else typer.style(line, fg=colour))
     return lines

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outrider.cli.acceptance import picture, total
@@ -77,6 +77,9 @@ sources = st.dictionaries(names, st.integers(1, 10**6), min_size=1).map(Counter)
 
 
 @given(usages, sources, st.booleans())
+@example(
+    usage=Usage(steps=1, draft_steps=1), sources=Counter({None: 10**7, "a" * 35: 1}), colours=False
+)
 def test_a_picture_fits_eighty_columns(usage: Usage, sources, colours: bool) -> None:
     usage.accepted_per_position = [min(n, usage.draft_steps) for n in usage.accepted_per_position]
     lines = picture(usage, sources, Palette(colours))
