@@ -257,7 +257,9 @@ class Caller {
     for (size_t row = 0; row < rows_.token.size(); ++row) {
       if (!rows_.want_logits[row]) continue;
       const auto at = static_cast<int>(row);
-      same(engines_.tested.logits(at), engines_.reference.logits(at), vocab_);
+      const Logits tested = engines_.tested.logits(at), reference = engines_.reference.logits(at);
+      same(tested.values, reference.values, vocab_);
+      same(tested.maxima, reference.maxima, maxima_size(vocab_));
     }
     same(one.hidden.data(), other.hidden.data(), one.hidden_layers.size() * one.rows * width);
   }
