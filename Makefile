@@ -66,7 +66,7 @@ fuzz: $(FUZZERS:%=fuzz-%)  ## feed the model reader and the engine's calls with 
 
 fuzz-file: INPUTS := build/fuzz/seeds/files
 $(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/made.done
-	mkdir -p build/fuzz/corpus/$*
+	mkdir -p build/fuzz/corpus/$* fuzz/corpus/$*
 	$(RUN_FUZZER) build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=30 \
 	-rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
 	$(FUZZ_ARGS) build/fuzz/corpus/$* fuzz/corpus/$* $(INPUTS)
@@ -76,7 +76,7 @@ corpus: $(FUZZERS:%=corpus-%)  ## take what the fuzzers found into fuzz/corpus
 corpus-file: INPUTS := build/fuzz/seeds/files
 $(FUZZERS:%=corpus-%): corpus-%: build/fuzz/made.done
 	rm -rf build/fuzz/merged/$*
-	mkdir -p build/fuzz/merged/$* build/fuzz/corpus/$*
+	mkdir -p build/fuzz/merged/$* build/fuzz/corpus/$* fuzz/corpus/$*
 	$(RUN_FUZZER) build/fuzz/fuzz_$* -set_cover_merge=1 -use_counters=0 build/fuzz/merged/$* \
 	fuzz/corpus/$* build/fuzz/corpus/$* $(INPUTS)
 	rm -rf fuzz/corpus/$*
