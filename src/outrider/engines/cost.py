@@ -15,14 +15,18 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROWS = (1, 2, 4, 5, 8, 16, 32)
+ROWS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
+FEW = 8
+"""Rows up to which a pass is short, so that it can be measured often."""
 SHORT = 16
 """A context so short that its attention costs next to nothing."""
 LONG = 2048
-REPEATS = 3
+ROUNDS, FEW_ROUNDS = 5, 2
+"""How often short passes, and long ones, are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +103,23 @@ def measure(
     """
     short = min(SHORT, context // 4)
     points = tuple(m for m in ROWS if m <= min(max_rows, context - short)) or (1,)
-    widest = min(8, points[-1])
-    long = max(min(LONG, context - widest), short)
+    few = [m for m in points if m <= FEW]
     run(1, short, None)
-    base = [_timed(lambda m=m: run(m, short, None)) for m in points]  # type: ignore[misc]
-    # More rows never cost less; what says so is noise.
-    for i in range(1, len(base)):
-        base[i] = max(base[i], base[i - 1])
-    shallow = _timed(lambda: run(1, short, 1))
+    *base, shallow = _least(
+        [*(partial(run, m, short, None) for m in few), partial(run, 1, short, 1)], ROUNDS
+    )
+    base += _least([partial(run, m, short, None) for m in points[len(few) :]], FEW_ROUNDS)
+    # More rows never cost less; where they seem to, something else delayed the fewer ones.
+    for i in reversed(range(len(base) - 1)):
+        base[i] = min(base[i], base[i + 1])
     layer_share = max(base[0] - shallow, 0.0) / max(layers - 1, 1) / base[0]
+    widest = few[-1]
+    long = max(min(LONG, context - widest), short)
     run(1, long, None)
     span = max(long - short, 1) / 1000
-    one = max(_timed(lambda: run(1, long, None)) - base[0], 0.0) / span
-    several = max(_timed(lambda: run(widest, long, None)) - base[points.index(widest)], 0.0) / span
+    first, last = _least([partial(run, m, long, None) for m in (1, widest)], ROUNDS)
+    one = max(first - base[0], 0.0) / span
+    several = max(last - base[len(few) - 1], 0.0) / span
     return CostCurve(
         rows=points,
         base_ms=tuple(base),
@@ -119,18 +127,22 @@ def measure(
         other_row_ms=max(several - one, 0.0) / max(widest - 1, 1),
         layer_share=min(layer_share, 1.0 / layers),
         layers=layers,
-        sampling_ms=_timed(sample),
+        sampling_ms=_least([sample], ROUNDS)[0],
     )
 
 
-def _timed(work: Callable[[], object]) -> float:
-    """Milliseconds, the best of some repeats: what else the machine does only ever adds."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append((time.perf_counter() - start) * 1000)
-    return min(times)
+def _least(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Milliseconds of each, the least of some rounds: what else the machine does only ever adds.
+
+    All take turns in a round, so that what lasts for a while does not fall on one of them alone.
+    """
+    times = [math.inf] * len(works)
+    for _ in range(rounds):
+        for i, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            times[i] = min(times[i], (time.perf_counter() - start) * 1000)
+    return times
 
 
 def load(path: Path) -> CostCurve | None:

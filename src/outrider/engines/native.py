@@ -277,7 +277,7 @@ class NativeEngine(TargetModel):
             str(self.float32),
             # What limits the points that can be measured.
             str(min(self.context, self.cache_tokens, costs.LONG)),
-            str(min(self.capabilities.max_rows, costs.ROWS[-1])),
+            str([rows for rows in costs.ROWS if rows <= self.capabilities.max_rows]),
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 

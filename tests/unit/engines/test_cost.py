@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_attention_and_sampling_are_added_for_each_sequence() -> None:
 
 def test_measured_curve_never_falls(fresh: Engines) -> None:
     cost = fresh().cost
-    assert cost.rows == (1, 2, 4, 5, 8, 16, 32)
+    assert cost.rows == costs.ROWS
     assert cost.layers == 2
     by_rows = [cost.ms([(100, n)]) for n in range(1, 80)]
     by_context = [cost.ms([(n, 4)]) for n in range(0, 4000, 100)]
@@ -84,6 +85,27 @@ def test_measured_curve_never_falls(fresh: Engines) -> None:
     for values in (by_rows, by_context, by_layers, [*cost.base_ms]):
         assert values == sorted(values)
         assert values[0] > 0
+
+
+def test_what_delays_a_pass_now_and_then_is_not_the_passes_cost() -> None:
+    """Every fifth pass waits for something else, and one size does whenever it is measured."""
+    clock = [0.0]
+    passes = itertools.count()
+
+    def run(rows: int, context: int, layers: int | None) -> None:
+        late = 40.0 if next(passes) % 5 == 0 or rows == 4 else 0.0
+        clock[0] += (2.0 + rows / 10 + context / 1000 + late) * (1.0 if layers is None else 0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs.time, "perf_counter", lambda: clock[0] / 1000)
+        curve = costs.measure(
+            run, layers=2, context=4096, max_rows=64, sample=lambda: run(0, 0, None)
+        )
+    short = costs.SHORT / 1000
+    expected = {m: 2.0 + m / 10 + short for m in costs.ROWS} | {4: 2.5 + short}
+    assert dict(zip(curve.rows, curve.base_ms, strict=True)) == pytest.approx(expected)
+    assert curve.first_row_ms == pytest.approx(1.0)
+    assert curve.other_row_ms == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
