@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from outrider.cli.app import app
 from outrider.cli.output import size
+from outrider.engines.native import fast_kernels
 from outrider.lab import engine_bench
 from outrider.sampling import derive_seed
 
@@ -426,6 +427,21 @@ def test_doctor_says_what_was_repacked_how(
     text = run("doctor", "-m", str(model_path), "--threads", "1").stdout
     assert "Q8_0 → 8-bit: 1 tensor" in text
     assert f"{size(values['model']['weight_bytes'])} in memory; a pass reads " in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.skipif(len(fast_kernels()) < 2, reason="this machine runs one kernel alone")
+def test_doctor_says_what_a_better_kernel_would_give(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    best, *others = fast_kernels()
+    values = run_json("doctor", "-m", str(model_path), "--kernel", others[-1])["model"]
+    assert values["better_kernel"]["name"] == best
+    assert values["better_kernel"]["rows_ms"].keys() == values["cost"]["rows_ms"].keys()
+    assert run_json("doctor", "-m", str(model_path))["model"]["better_kernel"] is None
+    text = run("doctor", "-m", str(model_path), "--kernel", others[-1]).stdout
+    assert f"the kernel {best} would take" in text
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outrider.cli.options import Json, MachineOptions, command
 from outrider.cli.output import console, facts, note, print_json, show_progress, size
 from outrider.errors import DownloadError
+
+if TYPE_CHECKING:
+    from outrider.engines.native import NativeEngine
 
 
 @command
@@ -49,12 +52,16 @@ def doctor(machine: MachineOptions, json: Json = False) -> None:
 
 def _model(options: MachineOptions, path: Path) -> dict[str, Any]:
     """The model as the engine has it."""
-    from outrider.engines.native import NativeEngine  # noqa: PLC0415
+    from outrider.engines.native import NativeEngine, fast_kernels  # noqa: PLC0415
 
     with show_progress() as listener:
         engine = NativeEngine(
             path, threads=options.threads, kernel=options.kernel, progress=listener
         )
+        best = fast_kernels()[0]
+        better = None
+        if engine.kernel != best:
+            better = NativeEngine(path, threads=options.threads, kernel=best, progress=listener)
     metadata = engine.file.metadata
     return {
         "name": options.model,
@@ -69,12 +76,22 @@ def _model(options: MachineOptions, path: Path) -> dict[str, Any]:
         "context": engine.context,
         "vocab_size": engine.vocab_size,
         "repacked": engine.repacked,
+        "better_kernel": better and {"name": better.kernel, "rows_ms": _rows_ms(better)},
         "cost": {
-            "rows_ms": dict(zip(map(str, engine.cost.rows), engine.cost.base_ms, strict=True)),
+            "rows_ms": _rows_ms(engine),
             "context_ms_per_1000_tokens": engine.cost.first_row_ms,
             "sampling_ms": engine.cost.sampling_ms,
         },
     }
+
+
+def _rows_ms(engine: NativeEngine) -> dict[str, float]:
+    """Milliseconds of passes, by their rows."""
+    return dict(zip(map(str, engine.cost.rows), engine.cost.base_ms, strict=True))
+
+
+def _passes(rows_ms: dict[str, float]) -> str:
+    return ", ".join(f"{rows} → {ms:.1f}" for rows, ms in rows_ms.items())
 
 
 def _print(values: dict[str, Any]) -> None:
@@ -124,8 +141,12 @@ def _print(values: dict[str, Any]) -> None:
         for kind, count in model["repacked"].items():
             table.add_row("repacked", f"{kind}: {count} tensor{'s' if count > 1 else ''}")
         cost = model["cost"]
-        table.add_row("pass", ", ".join(f"{r} → {ms:.1f}" for r, ms in cost["rows_ms"].items()))
+        table.add_row("pass", _passes(cost["rows_ms"]))
         table.add_row("", "rows → ms, measured when first loaded")
+        better = model["better_kernel"]
+        if better is not None:
+            table.add_row("better", f"the kernel {better['name']} would take")
+            table.add_row("", _passes(better["rows_ms"]))
         table.add_row("attention", f"{cost['context_ms_per_1000_tokens']:.2f} ms per 1000 tokens")
         table.add_row("sampling", f"{cost['sampling_ms'] * 1000:.0f} µs a token")
         out.print(table)
