@@ -63,8 +63,8 @@ class PassCosts:
     Attributes:
         curve: as measured.
         sizes: numbers of rows that were seen, ascending; at least one.
-        factors: by what the curve is multiplied at each of them; between and beyond them as at
-            those that are nearest.
+        factors: by what the curve is multiplied at each of them; linear between them, and beyond
+            as at the last.
     """
 
     curve: Cost
