@@ -155,7 +155,9 @@ class Loop:
         plain_ms = accounting.plain_ms(step, plan, self.engine.cost)
         before = self.steps[-1] if self.steps else None
         self._learn(verified, outcome, accounting.report(step, plan, before))
-        said += [(planned.run, self._keep(outcome, planned, v)) for planned, v in verified]
+        said += [
+            (planned.run, self._keep(outcome, planned, v, step.pass_ms)) for planned, v in verified
+        ]
 
         # A completion's last event hands its counters over, so the step is charged before; what is
         # left to do then counts in the step alone.
@@ -358,7 +360,7 @@ class Loop:
                 for run in runs:
                     self._give_up(run, drafter, error)
 
-    def _keep(self, outcome: Pass, planned: Planned, verdict: Verdict) -> Event:
+    def _keep(self, outcome: Pass, planned: Planned, verdict: Verdict, pass_ms: float) -> Event:
         """What was said becomes history and text, up to where the answer ends."""
         run, job = planned.run, planned.run.job
         accepted = verdict.accepted
@@ -395,6 +397,7 @@ class Loop:
             chosen,
             self._prompt_report(run),
             reason,
+            pass_ms=pass_ms,
         )
 
     def _origins(self, planned: Planned, accepted: Sequence[int]) -> tuple[str | None, ...]:

@@ -205,6 +205,14 @@ class Replayed:
     accepted: int = 0
     rows: dict[int, int] = field(default_factory=dict)
 
+    def add(self, other: Replayed) -> None:
+        """Count another's passes too."""
+        self.passes += other.passes
+        self.drafted += other.drafted
+        self.accepted += other.accepted
+        for rows, count in other.rows.items():
+            self.rows[rows] = self.rows.get(rows, 0) + count
+
     @property
     def tokens_per_pass(self) -> float:
         """Tokens gained a pass, the bonus token included."""
@@ -256,6 +264,20 @@ def _between(v: RowsCost, rows: float) -> float:
 def replay(
     log: Sequence[Logged], spec: str, num_draft_tokens: int, *, vocab_size: int, trees: bool
 ) -> Replayed:
+    """Let a drafter ride along the logged answers, one after the other; see `replay_each`.
+
+    Returns:
+        What it would have done with all of them.
+    """
+    found = Replayed(num_draft_tokens)
+    for one in replay_each(log, spec, num_draft_tokens, vocab_size=vocab_size, trees=trees):
+        found.add(one)
+    return found
+
+
+def replay_each(
+    log: Sequence[Logged], spec: str, num_draft_tokens: int, *, vocab_size: int, trees: bool
+) -> list[Replayed]:
     """Let a drafter ride along the logged answers, one after the other.
 
     Args:
@@ -265,22 +287,22 @@ def replay(
         vocab_size: tokens in the vocabulary.
         trees: whether drafts may branch.
 
+    Returns:
+        What it would have done with each answer, knowing those before.
+
     Raises:
         UsageError: the drafter does not exist or has a wrong option.
         OutriderError: it cannot be replayed; the message says why.
     """
     target = LoggedTarget(vocab_size, trees=trees)
     factory = registry.load("drafters", spec)
-    found = Replayed(num_draft_tokens)
     try:
         drafter: Drafter = factory(target)
-        for index, logged in enumerate(log):
-            _ride(drafter, index, logged, found)
+        return [_ride(drafter, i, logged, num_draft_tokens) for i, logged in enumerate(log)]
     except OutriderError:
         raise
     except Exception as error:  # whatever a drafter does with a model that is not there
         raise OutriderError(f"it needs the model itself ({type(error).__name__})") from error
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,17 +315,20 @@ class _Saying:
         return self.ahead[len(path)]
 
 
-def _ride(drafter: Drafter, index: int, logged: Logged, found: Replayed) -> None:
+def _ride(drafter: Drafter, index: int, logged: Logged, num_draft_tokens: int) -> Replayed:
     """One answer. The prompt's pass chooses the first token, so drafting begins behind it."""
     sampler = Sampler(Sampling(), vocab_size=drafter.target.vocab_size, seed=0)
     entry = DraftEntry(index, list(logged.prompt), len(logged.prompt), sampler)
     drafter.begin(entry)
     entry.tokens.append(logged.output[0])
     came = 1
+    found = Replayed(num_draft_tokens)
     outcome = _LoggedPass()
     while came < len(logged.output):
         left = len(logged.output) - came
-        entry.max_nodes = entry.max_depth = min(found.num_draft_tokens, left - 1)
+        # As in the loop: what is left to say bounds the depth of a draft, not its branches.
+        entry.max_nodes = num_draft_tokens if left > 1 else 0
+        entry.max_depth = left - 1
         (tree,) = drafter.draft([entry])
         tree.check(drafter.target.vocab_size)
         verdict = follow(tree, _Saying(logged.output[came:]))
@@ -316,6 +341,7 @@ def _ride(drafter: Drafter, index: int, logged: Logged, found: Replayed) -> None
         found.rows[1 + len(tree)] = found.rows.get(1 + len(tree), 0) + 1
         drafter.observe([Observation(entry, tree, verdict)], outcome)
     drafter.end(entry)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,6 +317,7 @@ class Event:
         finish_reason: set on the last event of a completion.
         error: the sentence that says what went wrong, where finish_reason is "error".
         usage: the completion's counters, on its last event.
+        pass_ms: milliseconds of the pass, whoever else had rows in it.
     """
 
     index: int = 0
@@ -329,6 +330,7 @@ class Event:
     finish_reason: FinishReason | None = None
     error: str | None = None
     usage: Usage | None = None
+    pass_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

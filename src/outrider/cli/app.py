@@ -21,6 +21,7 @@ from outrider.cli import (
     quantize,
     replay,
     theory,
+    tune,
 )
 from outrider.errors import OutriderError
 
@@ -64,6 +65,7 @@ app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
+app.command("tune")(tune.tune)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(theory.app, name="theory")

@@ -119,8 +119,8 @@ class SamplingOptions:
         int | None,
         typer.Option(
             metavar="N",
-            help="Tokens to generate, at most. [default: 256; in a chat, what fits; in a "
-            "bench, 128]",
+            help="Tokens to generate, at most. [default: 256; in a chat, what fits; in bench "
+            "and tune, 128]",
         ),
     ] = None
     temperature: Annotated[
@@ -154,7 +154,8 @@ class SamplingOptions:
     seed: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="The same seed gives the same text. [default: drawn; in a bench, 0]"
+            metavar="N",
+            help="The same seed gives the same text. [default: drawn; in bench and tune, 0]",
         ),
     ] = None
 

@@ -86,6 +86,11 @@ class PassDrafter(Drafter):
         self._calibration = Calibration()
         self._drafts: dict[int, Growth] = {}
 
+    @property
+    def chains(self) -> bool:
+        """Whether its drafts do not branch."""
+        return self._branch == 1
+
     # ---- what a drafter says of its model -------------------------------------------------------
 
     @abstractmethod

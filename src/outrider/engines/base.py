@@ -260,6 +260,10 @@ class TargetModel(ABC):
     context: int
     layers: int
 
+    def measure_cost(self) -> Cost:
+        """Measure `cost` anew, for engines that measure it; what is known already for others."""
+        return self.cost
+
     @abstractmethod
     def open(self, tokens: Sequence[int], capacity: int, *, share: bool = True) -> CachedSequence:
         """A sequence that may grow to `capacity` tokens; room for all of them is set aside now.

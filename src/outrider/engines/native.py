@@ -256,12 +256,17 @@ class NativeEngine(TargetModel):
     @cached_property
     def cost(self) -> costs.CostCurve:  # type: ignore[override]
         """The cost curve, measured at first use on this machine and kept."""
-        path = cache_directory() / "cost" / f"{self._identity()}.json"
-        curve = costs.load(path)
-        if curve is None:
-            curve = self._measure_cost()
-            costs.save(curve, path)
+        return costs.load(self._cost_path()) or self.measure_cost()
+
+    def measure_cost(self) -> costs.CostCurve:
+        """Measure the cost curve anew; from here on it is this engine's `cost`, and kept."""
+        curve = self._measured_cost()
+        costs.save(curve, self._cost_path())
+        self.__dict__["cost"] = curve
         return curve
+
+    def _cost_path(self) -> Path:
+        return cache_directory() / "cost" / f"{self._identity()}.json"
 
     @cached_property
     def bandwidth(self) -> float:
@@ -281,7 +286,7 @@ class NativeEngine(TargetModel):
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
-    def _measure_cost(self) -> costs.CostCurve:
+    def _measured_cost(self) -> costs.CostCurve:
         with Probe(self) as probe:
             logits = probe.run(1, 0).numpy([0])[0]
             sampler = Sampler(Sampling(), vocab_size=self.vocab_size, seed=0)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from outrider.errors import CapacityError, OutriderError, UsageError
@@ -28,6 +29,9 @@ PLAIN: Final = Plan(name="plain", drafter="none")
 
 WARM_UP_TOKENS: Final = 16
 """Of the answers that every plan gives before anything counts, so that all its parts are made."""
+
+Passes = Mapping[int, Sequence[float]]
+"""The milliseconds of passes, by the rows that an answer had in them."""
 
 Progress = Callable[[int, int], None]
 """Told how many answers of how many are there."""
@@ -46,6 +50,8 @@ class Sample:
         tokens: the ids.
         reason: why it ended.
         usage: counters and times.
+        prompt_tokens: the ids of the prompt.
+        passes: those behind the first token.
     """
 
     plan: str
@@ -56,6 +62,8 @@ class Sample:
     tokens: tuple[int, ...]
     reason: FinishReason
     usage: Usage
+    prompt_tokens: tuple[int, ...] = ()
+    passes: Passes = field(default_factory=dict)
 
     @property
     def decode(self) -> tuple[float, int]:
@@ -155,16 +163,18 @@ def contest(
             for number, group in enumerate(groups):
                 for host in _turn(hosts, repeat + number):
                     answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
-                    _check_together(answers)
+                    _check_together([answer for answer, _ in answers])
                     samples += (
-                        _sample(host.plan, prompt, repeat, number, answer)
-                        for prompt, answer in zip(group, answers, strict=True)
+                        _sample(host.plan, prompt, repeat, number, answer, passes)
+                        for prompt, (answer, passes) in zip(group, answers, strict=True)
                     )
                     progress(len(samples), total)
     return samples
 
 
-def _sample(plan: Plan, prompt: Prompt, repeat: int, group: int, answer: Completion) -> Sample:
+def _sample(
+    plan: Plan, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
+) -> Sample:
     return Sample(
         plan=plan.name,
         prompt=prompt.index,
@@ -174,6 +184,8 @@ def _sample(plan: Plan, prompt: Prompt, repeat: int, group: int, answer: Complet
         tokens=answer.tokens,
         reason=answer.finish_reason,
         usage=answer.usage,
+        prompt_tokens=answer.prompt_tokens,
+        passes=passes,
     )
 
 
@@ -223,8 +235,10 @@ class _Host:
         with self.llm.fresh():
             pass
 
-    def ask(self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int) -> list[Completion]:
-        """The answers to prompts asked at the same moment.
+    def ask(
+        self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int
+    ) -> list[tuple[Completion, Passes]]:
+        """The answers to prompts asked at the same moment, each with its passes.
 
         Args:
             prompts: at least one.
@@ -233,8 +247,8 @@ class _Host:
         """
         with self.llm.fresh(drafters=fresh):
             streams = [self._stream(prompt, max_tokens) for prompt in prompts]
-        answers = [stream.finish() for stream in streams]
-        for prompt, answer in zip(prompts, answers, strict=True):
+        answers = [_finish(stream) for stream in streams]
+        for prompt, (answer, _) in zip(prompts, answers, strict=True):
             if answer.finish_reason == "error":
                 raise OutriderError(
                     f"Prompt {prompt.index}, decoded by the plan {self.plan.name!r}: "
@@ -259,6 +273,15 @@ class _Host:
         except (UsageError, CapacityError) as error:
             error.args = (f"Prompt {prompt.index}: {error}",)
             raise
+
+
+def _finish(stream: Stream) -> tuple[Completion, Passes]:
+    """The whole answer, and the passes behind the first token."""
+    passes: dict[int, list[float]] = {}
+    # Each event is one pass, and the first of them is the prompt's.
+    for event in islice(stream, 1, None):
+        passes.setdefault(1 + event.draft_tokens, []).append(event.pass_ms)
+    return stream.completion, passes
 
 
 def _check(

@@ -162,6 +162,18 @@ def test_curve_is_kept_and_read_again(fresh: Engines, cache: Path, counted: list
     assert costs.load(path) == first
 
 
+def test_curve_is_measured_anew_where_that_is_asked_for(
+    fresh: Engines, cache: Path, counted: list[int]
+) -> None:
+    engine = fresh()
+    first = engine.cost
+    again = engine.measure_cost()
+    assert len(counted) == 2
+    assert engine.cost is again is not first
+    (path,) = cache.iterdir()
+    assert costs.load(path) == again
+
+
 def test_curve_is_measured_anew_for_other_circumstances(
     fresh: Engines, counted: list[int], tmp_path: Path
 ) -> None:

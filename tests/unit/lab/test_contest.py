@@ -130,6 +130,16 @@ def test_streams_that_do_not_fit_together_are_no_streams() -> None:
             contest(llm, [PLAIN], PROMPTS[:2], streams=2, max_tokens=40)
 
 
+def test_every_pass_behind_the_first_token_is_timed_by_its_rows(llm: LLM) -> None:
+    for sample in contest(llm, [PLAIN, NGRAM], PROMPTS, max_tokens=30):
+        usage = sample.usage
+        assert sum(len(times) for times in sample.passes.values()) == usage.steps
+        drafted = sum((rows - 1) * len(times) for rows, times in sample.passes.items())
+        assert drafted == usage.draft_tokens
+        assert sum(map(sum, sample.passes.values())) == pytest.approx(usage.pass_ms)
+        assert len(sample.prompt_tokens) == usage.prompt_tokens
+
+
 def test_a_groups_time_runs_from_its_first_token_to_its_last() -> None:
     def sample(tokens: int, first_token_ms: float, decode_ms: float) -> Sample:
         return Sample(

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outrider.errors import UsageError
+from outrider.lab.halves import halves
+from outrider.prompts import BUILT_IN, Prompt, read_prompts
+
+
+@given(st.lists(st.sampled_from(["code", "story", "maths", None]), min_size=2, max_size=40))
+def test_halves_are_disjoint_complete_and_stratified(categories):
+    prompts = [Prompt(i, ("text",), category) for i, category in enumerate(categories)]
+    fitted, others = halves(prompts)
+
+    assert sorted(p.index for p in (*fitted, *others)) == list(range(len(prompts)))
+    assert 0 <= len(fitted) - len(others) <= 1
+    one, other = (Counter(p.category for p in half) for half in (fitted, others))
+    assert all(abs(one[category] - other[category]) <= 1 for category in set(categories))
+
+
+def test_the_built_in_prompts_have_every_category_in_both_halves():
+    fitted, others = halves(read_prompts(BUILT_IN))
+    categories = Counter(p.category for p in fitted)
+    assert categories == Counter(p.category for p in others)
+    assert len(categories) == 13
+
+
+def test_one_prompt_cannot_be_halved():
+    with pytest.raises(UsageError, match="cannot be halved; give at least two"):
+        halves([Prompt(0, ("text",))])
