@@ -135,7 +135,12 @@ def test_a_drafter_changes_no_token(
     ngram = ("--drafter", "ngram", "--controller", "fixed", "--num-draft-tokens", "4")
     by_default, drafted, off, none = (
         run_json(*ask, *options, text)
-        for options in ((), ngram, ("--drafter", "ngram", "--no-speculation"), ("--drafter", "none"))
+        for options in (
+            (),
+            ngram,
+            ("--drafter", "ngram", "--no-speculation"),
+            ("--drafter", "none"),
+        )
     )
     monkeypatch.setenv("OUTRIDER_SPECULATION", "off")
     switched_off = run_json(*ask, text)

@@ -158,7 +158,9 @@ def test_all_registered_drafters_that_run_are_certified() -> None:
 
 
 def test_drafters_of_every_character_stay_identical() -> None:
-    wish = replace(WISH, drafters=("random", "self", "raising"), controllers=("fixed", "cost", "choosy"))
+    wish = replace(
+        WISH, drafters=("random", "self", "raising"), controllers=("fixed", "cost", "choosy")
+    )
     wish = replace(wish, max_tokens=16)
     found = certify(ToyEngine(), PROMPTS[:3], wish, load=loop_load)
     assert found.identical
