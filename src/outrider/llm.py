@@ -67,8 +67,9 @@ class LLM:
         cache_budget: bytes for the key-value cache; None takes enough for one full context.
         max_streams: completions computed at the same time, at most.
         kernel: instruction set; None takes OUTRIDER_KERNEL, else the best one here.
-        plan: how to speculate, or the file that says so; None takes the default. The next five
-            change single parts of it.
+        plan: how to speculate, or the file that says so; None takes the default plan, which drafts
+            from several free sources as far as that saves time. The next five change single parts
+            of it.
         drafter: what rides ahead, by its registered name; "none" decodes plainly.
         draft_model: the model that the drafter `model` drafts with, named like `model`.
         controller: what decides how many drafted tokens to spend, by its registered name.
@@ -407,11 +408,14 @@ class LLM:
         if not wish.enabled:
             return resolved, "the request asked for it"
         if resolved.drafter == "none":
-            return replace(resolved, enabled=False), "no drafter was asked for"
+            return replace(resolved, enabled=False), "the drafter is 'none'"
         return resolved, None
 
     def _planned(self, wish: Speculation) -> Speculation:
-        """The wish, with the plan's parts where it names none."""
+        """The wish, with the plan's parts where it names none.
+
+        A plan's number of draft tokens is none of a request's that wants no drafter.
+        """
         plan = self.plan.but(
             drafter=wish.drafter,
             controller=wish.controller,
@@ -422,7 +426,9 @@ class LLM:
             enabled=wish.enabled,
             drafter=plan.drafter,
             controller=plan.controller,
-            num_draft_tokens=plan.num_draft_tokens,
+            num_draft_tokens=(
+                wish.num_draft_tokens if wish.drafter == "none" else plan.num_draft_tokens
+            ),
             verification=plan.verification,
         )
 
@@ -438,8 +444,8 @@ class LLM:
         if wish.num_draft_tokens and wish.enabled and wish.drafter == "none":
             known = ", ".join(name for name in registry.names("drafters") if name != "none")
             raise UsageError(
-                f"num_draft_tokens of {wish.num_draft_tokens} needs a drafter to draft them; "
-                f"known: {known}."
+                f"num_draft_tokens of {wish.num_draft_tokens} needs a drafter, and 'none' drafts "
+                f"nothing; known: {known}."
             )
 
 

@@ -58,7 +58,10 @@ class Parts:
         return made
 
     def _make(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
-        name = wish.drafter or self.plan.drafter
+        # Plain decoding makes the target's own choices: what would have drafted is not made, and
+        # what would have judged its drafts does not matter.
+        name = (wish.drafter or self.plan.drafter) if wish.enabled else "none"
+        verification = (wish.verification or self.plan.verification) if wish.enabled else "coupled"
         if name not in self.drafters:
             self.drafters[name] = self._load("drafters", name)(self._engine)
         count = wish.num_draft_tokens
@@ -69,8 +72,6 @@ class Parts:
         )
         if key not in self._controllers:
             self._controllers[key] = self._load("controllers", key[0])(self._engine.cost, key[1])
-        # Plain decoding makes the target's own choices, whatever would have judged its drafts.
-        verification = (wish.verification or self.plan.verification) if wish.enabled else "coupled"
         if verification not in self._verifiers:
             self._verifiers[verification] = self._load("verifiers", verification)()
         parts = self.drafters[name], self._controllers[key], self._verifiers[verification]

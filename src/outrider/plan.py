@@ -27,8 +27,8 @@ class Plan:
     """
 
     name: str = "default"
-    drafter: str = "none"
-    controller: str = "fixed"
+    drafter: str = "mixed"
+    controller: str = "cost"
     num_draft_tokens: int | None = None
     verification: str = "coupled"
     record: Mapping[str, Any] = field(default_factory=dict)

@@ -22,8 +22,8 @@ SPEC_BENCH = Path(
 
 
 def certify(model_path: Path, *arguments: str) -> Result:
-    command = ["certify", "-m", str(model_path), "--drafter", "ngram", *arguments]
-    return CliRunner().invoke(app, command)
+    parts = ("--drafter", "ngram", "--controller", "fixed")
+    return CliRunner().invoke(app, ["certify", "-m", str(model_path), *parts, *arguments])
 
 
 def test_identical_answers_are_certified(model_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_wrong_verifier_is_shown_where_it_errs(
 @pytest.mark.skipif(not SPEC_BENCH.exists(), reason="the prompts of Spec-Bench are not here")
 def test_a_prompt_of_each_category_of_spec_bench(model_path: Path) -> None:
     settings = ("--prompts", str(SPEC_BENCH), "--limit", "13", "--max-tokens", "32", "--batch")
-    result = certify(model_path, *settings, "--controller", "fixed", "--json")
+    result = certify(model_path, *settings, "--json")
     assert result.exit_code == 0, result.stderr
     values = json.loads(result.stdout)
     assert values["identical"] is True

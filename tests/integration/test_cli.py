@@ -82,11 +82,14 @@ def test_generate_json_has_everything_to_repeat_it(model: list[str]) -> None:
 
     assert values["settings"] == {"max_tokens": 12, "temperature": 1.2, "n": 2, "logprobs": 2}
     assert values["context"] == 1024
-    assert values["drafter"] == "none"
+    assert values["drafter"] == "mixed"
     assert values["threads"] >= 1
     assert values["kernel"]
     (completion,) = values["completions"]
     assert completion["index"] == completion["turn"] == 0
+    assert completion["record"]["drafter"] == "mixed"
+    assert completion["record"]["controller"] == "cost"
+    assert completion["record"]["why_plain"] is None
     first, second = completion["choices"]
     assert first["tokens"] != second["tokens"]
     assert first["finish_reason"] in {"length", "stop"}
@@ -124,22 +127,42 @@ def test_stop_strings_end_an_answer(model: list[str]) -> None:
 
 
 @pytest.mark.parametrize("temperature", ["0", "0.9"])
-def test_a_drafter_changes_no_token(model: list[str], temperature: str) -> None:
+def test_a_drafter_changes_no_token(
+    model: list[str], monkeypatch: pytest.MonkeyPatch, temperature: str
+) -> None:
     ask = ["generate", *model, "--seed", "4", "--temperature", temperature, "--max-tokens", "40"]
     text = "Repeat after me: red green blue, red green blue, red green blue, red green blue."
 
-    plain = run_json(*ask, text)["completions"][0]["choices"][0]
-    drafted = run_json(*ask, "--drafter", "ngram", "--num-draft-tokens", "4", text)
-    off = run_json(*ask, "--drafter", "ngram", "--no-speculation", text)
+    ngram = ("--drafter", "ngram", "--controller", "fixed", "--num-draft-tokens", "4")
+    by_default, drafted, off, none = (
+        run_json(*ask, *options, text)
+        for options in (
+            (),
+            ngram,
+            ("--drafter", "ngram", "--no-speculation"),
+            ("--drafter", "none"),
+        )
+    )
+    monkeypatch.setenv("OUTRIDER_SPECULATION", "off")
+    switched_off = run_json(*ask, text)
 
-    assert drafted["completions"][0]["choices"][0]["tokens"] == plain["tokens"]
-    assert drafted["completions"][0]["choices"][0]["usage"]["draft_tokens"] > 0
-    assert off["completions"][0]["choices"][0]["tokens"] == plain["tokens"]
-    assert off["completions"][0]["choices"][0]["usage"]["draft_tokens"] == 0
-    assert off["completions"][0]["record"]["why_plain"] == "speculation is switched off"
+    every = (by_default, drafted, off, none, switched_off)
+    choices = [values["completions"][0]["choices"][0] for values in every]
+    assert all(choice["tokens"] == choices[0]["tokens"] for choice in choices)
+    assert choices[1]["usage"]["draft_tokens"] > 0
+    for values, why in (
+        (off, "speculation is switched off"),
+        (none, "the drafter is 'none'"),
+        (switched_off, "OUTRIDER_SPECULATION switches it off"),
+    ):
+        (completion,) = values["completions"]
+        assert completion["choices"][0]["usage"]["draft_tokens"] == 0
+        assert values["drafter"] == completion["record"]["drafter"] == "none"
+        assert completion["record"]["why_plain"] == why
 
 
 REPEAT = "Repeat after me: red green blue, red green blue, red green blue, red green blue."
+NGRAM = ("--drafter", "ngram", "--controller", "fixed")
 DRAFT_LINE = re.compile(r"^draft: accepted (\d+)/(\d+) tokens \((\d+\.\d)%\)$", re.MULTILINE)
 
 
@@ -153,7 +176,7 @@ def lines_and_usages(result: Result) -> tuple[list[tuple[int, int]], list[dict[s
 
 @pytest.mark.parametrize("extra", [(), ("-n", "3", "--temperature", "1", "--seed", "2")])
 def test_draft_debug_says_a_line_for_each_draft(model: list[str], extra: tuple[str, ...]) -> None:
-    ask = ["generate", *model, "--drafter", "ngram", "--num-draft-tokens", "4", "--draft-debug"]
+    ask = ["generate", *model, *NGRAM, "--num-draft-tokens", "4", "--draft-debug"]
     result = run(*ask, "--max-tokens", "40", *extra, "--json", REPEAT)
     lines, usages = lines_and_usages(result)
     assert len(lines) == sum(usage["draft_steps"] for usage in usages) > 0
@@ -165,7 +188,7 @@ def test_draft_debug_says_a_line_for_each_draft(model: list[str], extra: tuple[s
 def test_draft_debug_of_many_prompts_and_of_a_chat(model: list[str], tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_text(f"{REPEAT}\nSay it again: {REPEAT}\n")
-    options = [*model, "--drafter", "mixed", "--max-tokens", "20", "--draft-debug", "--json"]
+    options = [*model, "--controller", "fixed", "--max-tokens", "20", "--draft-debug", "--json"]
     for result in (
         run("generate", *options, "--prompts", str(path)),
         run("chat", *options, stdin=f"{REPEAT}\nAgain.\n"),
@@ -177,7 +200,8 @@ def test_draft_debug_of_many_prompts_and_of_a_chat(model: list[str], tmp_path: P
 
 def test_draft_debug_without_drafts_says_why(model: list[str]) -> None:
     ask = ["generate", *model, "--max-tokens", "2", "--draft-debug", "Hi"]
-    assert "draft: nothing was drafted: no drafter was asked for\n" in run(*ask).stderr
+    none = run(*ask, "--drafter", "none").stderr
+    assert "draft: nothing was drafted: the drafter is 'none'\n" in none
     off = run(*ask, "--drafter", "ngram", "--no-speculation").stderr
     assert "draft: nothing was drafted: speculation is switched off\n" in off
 
@@ -186,7 +210,7 @@ def test_show_drafts_marks_tokens_and_draws_a_picture(
     model: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    ask = ["generate", *model, "--drafter", "ngram", "--max-tokens", "40"]
+    ask = ["generate", *model, *NGRAM, "--max-tokens", "40"]
     plain = run(*ask, REPEAT).stdout
     answer, _, picture = run(*ask, "--show-drafts", REPEAT).stdout.partition("\ntokens by source\n")
     assert "[n|" in answer
@@ -333,7 +357,7 @@ def test_chat_ends_with_what_went_wrong_where_it_is_piped(model: list[str]) -> N
         (["--cache-budget", "lots", "Hi"], 2, "'lots' is not a size"),
         (["--cache-budget", "2MB", "--max-tokens", "500", "Hi"], 5, "raise the cache budget"),
         (["--drafter", "ngrm", "Hi"], 2, "did you mean 'ngram'?"),
-        (["--num-draft-tokens", "2", "Hi"], 2, "needs a drafter"),
+        (["--drafter", "none", "--num-draft-tokens", "2", "Hi"], 2, "needs a drafter"),
         (["--limit", "2", "Hi"], 2, "--limit needs --prompts"),
         (["--logprobs", "2", "Hi"], 2, "--logprobs needs --json"),
         (["--raw", "--system", "x", "Hi"], 2, "--system needs the chat template"),

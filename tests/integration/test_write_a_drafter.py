@@ -80,7 +80,10 @@ def test_it_is_found_by_name_and_drafts(package: Path, model_path: Path, drafter
     ask = ["generate", "-m", str(model_path), "--context", "512", "--json", "--max-tokens", "60"]
     plain, drafted = (
         CliRunner().invoke(app, [*ask, *extra, PROMPT])
-        for extra in ((), ("--drafter", name, "--controller", "fixed", "--draft-debug"))
+        for extra in (
+            ("--no-speculation",),
+            ("--drafter", name, "--controller", "fixed", "--draft-debug"),
+        )
     )
     assert drafted.exit_code == plain.exit_code == 0, drafted.stderr
     (expected,), (found,) = (

@@ -12,6 +12,7 @@ from outrider.control.fixed import FixedController
 from outrider.decode import Loop
 from outrider.drafters.base import DraftEntry, Drafter
 from outrider.engines.toy import ToyEngine
+from outrider.plan import Plan
 from outrider.sampling import StreamId
 from outrider.scheduler import Job
 from outrider.testing import committed
@@ -240,6 +241,9 @@ DRAFTERS = {
     "foreign": ForeignDrafter,
 }
 
+PLAIN = Plan(drafter="none", controller="fixed")
+"""Drafts only what a job asks for, and then as much at every step: no time decides about it."""
+
 
 def load(group: registry.Group, name: str):
     controllers = {"wasteful": WastefulController, "choosy": ChoosyController}
@@ -247,8 +251,8 @@ def load(group: registry.Group, name: str):
     return own[name] if name in own else registry.load(group, name)
 
 
-def loop_on(engine: ToyEngine | None = None, **settings) -> Loop:
-    return Loop(engine or ToyEngine(), load=load, **settings)
+def loop_on(engine: ToyEngine | None = None, *, plan: Plan = PLAIN, **settings) -> Loop:
+    return Loop(engine or ToyEngine(), plan=plan, load=load, **settings)
 
 
 def run(loop: Loop, *asked: Asked) -> None:

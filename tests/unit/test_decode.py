@@ -7,6 +7,7 @@ from loop_tools import Asked, OracleDrafter, loop_on, plain, run
 from outrider.constraints import AllowedTokens
 from outrider.engines.toy import ToyEngine
 from outrider.errors import UsageError
+from outrider.plan import Plan
 from outrider.types import Sampling, Speculation
 
 SAMPLERS = [
@@ -308,6 +309,17 @@ def test_cancelling_ends_a_request_where_it_is():
     assert [answer.reason for answer in waiting.answers] == ["cancelled"] * 2
     assert loop.idle
     assert not engine.sequences
+
+
+def test_plain_decoding_makes_no_drafter():
+    loop = loop_on(plan=Plan())
+    off = Asked(PROMPT, speculation=Speculation(enabled=False))
+    run(loop, off)
+    assert set(loop.parts.drafters) == {"none"}
+    on = Asked(PROMPT, speculation=Speculation())
+    run(loop, on)
+    assert set(loop.parts.drafters) == {"none", "mixed"}
+    assert on.answer.tokens == off.answer.tokens
 
 
 def test_unknown_parts_are_refused_by_name():

@@ -46,8 +46,15 @@ def test_it_answers(llm: LLM) -> None:
     assert completion.finish_reason == "length"
     assert completion.prompt_tokens == tuple(llm.tokenizer.encode("The capital of France is"))
     assert completion.usage.completion_tokens == 3
-    assert completion.record["drafter"] == "none"
-    assert completion.record["why_plain"] == "no drafter was asked for"
+
+
+def test_it_speculates_unless_told_not_to(llm: LLM) -> None:
+    record = llm.generate("Hi", max_tokens=1).record
+    assert (record["plan"], record["drafter"], record["controller"]) == ("default", "mixed", "cost")
+    assert record["why_plain"] is None
+    record = llm.generate("Hi", max_tokens=1, drafter="none").record
+    assert (record["drafter"], record["controller"]) == ("none", None)
+    assert record["why_plain"] == "the drafter is 'none'"
 
 
 def test_generate_folds_stream(llm: LLM) -> None:
@@ -114,36 +121,40 @@ def test_one_bad_prompt_among_many_is_named(llm: LLM) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_drafting_changes_no_token(llm: LLM, temperature: float) -> None:
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Speculation(),
+        Speculation(drafter="ngram", controller="fixed", num_draft_tokens=5),
+        Speculation(drafter="mixed", controller="fixed"),
+    ],
+)
+def test_drafting_changes_no_token(llm: LLM, temperature: float, wish: Speculation) -> None:
+    settings = {"temperature": temperature, "seed": 2, "max_tokens": 48}
     for prompt in PROMPTS:
-        plain = llm.generate(prompt, temperature=temperature, seed=2, max_tokens=48)
-        drafted = llm.generate(
-            prompt,
-            temperature=temperature,
-            seed=2,
-            max_tokens=48,
-            drafter="ngram",
-            num_draft_tokens=5,
-        )
+        plain = llm.generate(prompt, **settings, speculation=False)
+        drafted = llm.generate(prompt, **settings, speculation=wish)
+        assert plain.usage.draft_tokens == 0
         assert drafted.tokens == plain.tokens
         assert drafted.text == plain.text
-        assert drafted.record["drafter"] == "ngram"
+        assert drafted.record["drafter"] == (wish.drafter or "mixed")
         assert drafted.record["why_plain"] is None
 
 
 @pytest.mark.parametrize("verification", ["rejection", "typical:epsilon=0.2,delta=0.4"])
 def test_other_rules_of_verification_are_greedily_the_same(llm: LLM, verification: str) -> None:
-    plain = llm.generate(CHANT, max_tokens=32)
-    drafted = llm.generate(CHANT, max_tokens=32, drafter="ngram", verification=verification)
+    plain = llm.generate(CHANT, max_tokens=32, speculation=False)
+    drafting = {"drafter": "ngram", "controller": "fixed", "verification": verification}
+    drafted = llm.generate(CHANT, max_tokens=32, **drafting)
     assert drafted.tokens == plain.tokens
     assert drafted.usage.accepted_tokens > 0
     assert drafted.record["verification"] == verification
-    undrafted = llm.generate(CHANT, max_tokens=32, verification=verification)
+    undrafted = llm.generate(CHANT, max_tokens=32, drafter="none", verification=verification)
     assert undrafted.record["verification"] == "coupled"
 
 
 def test_drafts_are_accepted_where_text_repeats(llm: LLM) -> None:
-    usage = llm.generate(CHANT, max_tokens=32, drafter="ngram").usage
+    usage = llm.generate(CHANT, max_tokens=32, drafter="ngram", controller="fixed").usage
 
     assert usage.accepted_tokens > 0
     assert usage.steps < usage.completion_tokens - 1
@@ -333,7 +344,7 @@ def test_a_closed_model_refuses(model: Model) -> None:
             lambda llm: llm.generate("Hi", drafter="ngram:matches=7"),
             "option of the drafter 'ngram'",
         ),
-        (lambda llm: llm.generate("Hi", num_draft_tokens=3), "needs a drafter"),
+        (lambda llm: llm.generate("Hi", drafter="none", num_draft_tokens=3), "needs a drafter"),
         (lambda llm: llm.generate("Hi\ud800"), "surrogate"),
         (lambda llm: llm.generate(), "exactly one of prompt, messages and tokens"),
     ],
@@ -419,7 +430,7 @@ def test_files_that_are_no_model_are_named(tmp_path: Path, model_path: Path) -> 
         ({"seed": -1}, "seed"),
         ({"drafter": "ngrm"}, "did you mean 'ngram'"),
         ({"controller": "fixd"}, "did you mean 'fixed'"),
-        ({"num_draft_tokens": 3}, "needs a drafter"),
+        ({"drafter": "none", "num_draft_tokens": 3}, "needs a drafter"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_loaded(
@@ -431,12 +442,18 @@ def test_bad_arguments_are_named_before_anything_is_loaded(
 
 def test_speculation_is_switched_off(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTRIDER_SPECULATION", "off")
-    with LLM(model, drafter="ngram") as llm:
+    with LLM(model, drafter="ngram", controller="fixed") as llm:
         completion = llm.generate(CHANT, max_tokens=16)
     assert completion.usage.draft_tokens == 0
     assert completion.record["why_plain"] == "OUTRIDER_SPECULATION switches it off"
 
-    with LLM(model, drafter="ngram", speculation=True) as llm:
+    with LLM(model) as llm:
+        completion = llm.generate(CHANT, max_tokens=16)
+    assert completion.usage.draft_tokens == completion.usage.empty_steps == 0
+    assert completion.record["drafter"] == "none"
+
+    drafting = {"drafter": "ngram", "controller": "fixed", "num_draft_tokens": 3}
+    with LLM(model, **drafting, speculation=True) as llm:
         assert llm.generate(CHANT, max_tokens=16).usage.draft_tokens > 0
         plain = llm.generate(CHANT, max_tokens=16, speculation=False)
         assert plain.usage.draft_tokens == 0

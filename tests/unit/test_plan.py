@@ -14,6 +14,12 @@ from outrider.types import Speculation
 DEFAULT = Plan()
 
 
+def test_by_default_it_speculates_as_far_as_that_pays() -> None:
+    assert (DEFAULT.drafter, DEFAULT.controller) == ("mixed", "cost")
+    assert (DEFAULT.num_draft_tokens, DEFAULT.verification) == (None, "coupled")
+    assert not DEFAULT.plain
+
+
 @pytest.mark.parametrize(
     ("text", "drafter", "controller"),
     [

@@ -46,8 +46,7 @@ def certify(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="With this controller; may be given several times. "
-            "[default: fixed, and the default plan's]",
+            help="With this controller; may be given several times. [default: fixed and cost]",
         ),
     ] = None,
     verification: Annotated[

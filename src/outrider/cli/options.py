@@ -177,7 +177,10 @@ class SpeculationOptions:
     ] = None
     drafter: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What rides ahead, such as ngram; none decodes plainly."),
+        typer.Option(
+            metavar="NAME",
+            help="What rides ahead, such as ngram; none decodes plainly. [default: mixed]",
+        ),
     ] = None
     draft_model: Annotated[
         str | None,
@@ -193,7 +196,7 @@ class SpeculationOptions:
     ] = None
     controller: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What decides how many tokens to draft."),
+        typer.Option(metavar="NAME", help="What decides how many tokens to draft. [default: cost]"),
     ] = None
     no_speculation: Annotated[
         bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")

@@ -46,5 +46,5 @@ def model_record(llm: LLM, model: str) -> dict[str, Any]:
         **llm.model.facts,
         "context": llm.context,
         "plan": llm.plan.name,
-        "drafter": llm.plan.drafter,
+        "drafter": llm.plan.drafter if llm.speculation else "none",
     }

@@ -16,7 +16,7 @@ from outrider.types import Verdict
 from outrider.verify import CoupledVerifier, RejectionVerifier
 
 PROMPTS = [(i, tuple((7 * i + 3 * j) % 48 for j in range(9 + i))) for i in range(8)]
-WISH = Wish(drafters=("ngram",), max_tokens=48, draws=200)
+WISH = Wish(drafters=("ngram",), controllers=("fixed",), max_tokens=48, draws=200)
 
 
 class Once(CoupledVerifier):
@@ -153,11 +153,14 @@ def test_all_registered_drafters_that_run_are_certified() -> None:
     tried = {cell.setting.drafter for cell in found.cells}
     left_out = {name for name, _ in found.left_out}
     assert "ngram" in tried
+    assert {cell.setting.controller for cell in found.cells} == {"fixed", "cost"}
     assert tried | left_out == set(registry.names("drafters")) - {"none"}
 
 
 def test_drafters_of_every_character_stay_identical() -> None:
-    wish = replace(WISH, drafters=("random", "self", "raising"), controllers=("fixed", "choosy"))
+    wish = replace(
+        WISH, drafters=("random", "self", "raising"), controllers=("fixed", "cost", "choosy")
+    )
     wish = replace(wish, max_tokens=16)
     found = certify(ToyEngine(), PROMPTS[:3], wish, load=loop_load)
     assert found.identical

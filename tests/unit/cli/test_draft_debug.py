@@ -44,7 +44,7 @@ def test_lines_go_to_standard_error_where_asked_for(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("completions", "why"),
     [
-        ([completion("no drafter was asked for")], "no drafter was asked for"),
+        ([completion("the drafter is 'none'")], "the drafter is 'none'"),
         ([completion(note="decoded plainly: X failed (Y)")], "decoded plainly: X failed (Y)"),
         ([completion(), completion()], "no draft was worth its rows"),
     ],

@@ -209,13 +209,24 @@ def test_the_surer_row_is_trusted_more() -> None:
     drafter = RecycleDrafter(ToyEngine(), k=2)
     entry = begun(drafter, entry_of([1, 2]))
     logits = np.full((1, VOCAB), -20.0, np.float32)
-    logits[0, [3, 4]] = 5.0, 4.9
+    logits[0, [3, 4]] = 5.0, 4.0
     say(drafter, entry, 6, GivenPass(logits))
     logits = logits.copy()
     logits[0, [3, 4]] = 5.0, -5.0
     say(drafter, entry, 7, GivenPass(logits))
     unsure, sure = guessed(drafter, [1, 2]), guessed(drafter, [2, 6])
     assert sure[3] > unsure[3] > unsure[4] > sure[4]
+
+
+def test_shares_that_are_not_told_apart_keep_the_order_of_their_row() -> None:
+    drafter = RecycleDrafter(ToyEngine(), k=2)
+    entry = begun(drafter, entry_of([1, 2]))
+    logits = np.full((1, VOCAB), -20.0, np.float32)
+    logits[0, [4, 3]] = 5.0, 4.9
+    say(drafter, entry, 6, GivenPass(logits))
+    found = guessed(drafter, [1, 2])
+    assert list(found) == [4, 3]
+    assert found[4] == found[3]
 
 
 def test_rows_that_are_not_numbers_are_not_recycled() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loop_tools import Asked, run
+from loop_tools import PLAIN, Asked, run
 
 from outrider import LLM, registry
 from outrider.control.fixed import FixedController
@@ -50,11 +50,12 @@ def loop_with(engine: NativeEngine, make: Make, k: int | None = None) -> tuple[L
             return lambda target: made.append(make(target)) or made[-1]
         return registry.load(group, name)
 
-    return Loop(engine, load=load, plan=Plan(drafter="tested", num_draft_tokens=k)), made
+    plan = Plan(drafter="tested", controller="fixed", num_draft_tokens=k)
+    return Loop(engine, load=load, plan=plan), made
 
 
 def answers(engine: NativeEngine, make: Make | None, *asked: Asked, k: int | None = None):
-    loop, _ = loop_with(engine, make, k) if make else (Loop(engine), [])
+    loop, _ = loop_with(engine, make, k) if make else (Loop(engine, plan=PLAIN), [])
     run(loop, *asked)
     return [one.answer for one in asked]
 
