@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_steps import Chains, ListedCost, entries, simulate
+from control.synthetic_steps import Chains, ListedCost, entries, simulate
 
 from outrider.control.bandit import Arms, BanditController
 from outrider.control.base import PassReport, Room

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from control.synthetic_steps import Chains, ListedCost, entries, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_steps import Chains, ListedCost, entries, simulate
 
 from outrider.control.base import Room
 from outrider.control.calls import PROBE_NODES

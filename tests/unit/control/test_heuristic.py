@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from synthetic_steps import entries
+from control.synthetic_steps import entries
 
 from outrider.control.base import PassReport, Room
 from outrider.control.heuristic import HeuristicController

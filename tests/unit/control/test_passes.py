@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_steps import ListedCost, entries
+from control.synthetic_steps import ListedCost, entries
 
 from outrider.control.base import PassReport
 from outrider.control.passes import LARGEST, PassTimes, only_decoding

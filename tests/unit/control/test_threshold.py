@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from control.synthetic_steps import entries
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_steps import entries
 
 from outrider.control.base import PassReport, Room
 from outrider.control.threshold import ThresholdController, best_threshold, tried

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_server import FileServer
+from models.file_server import FileServer
 
 from outrider.models import catalogue, transfer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from file_server import (
+from models.file_server import (
     HUB,
     HUB_PATH,
     PATIENCE_S,

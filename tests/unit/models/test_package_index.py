@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from file_server import (
+from models.file_server import (
     WHEEL_PATH,
     FileServer,
     add_entry,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from file_server import HUB, HUB_PATH, FileServer, add_entry, gguf_bytes, sha256
+from models.file_server import HUB, HUB_PATH, FileServer, add_entry, gguf_bytes, sha256
 
 from outrider.errors import DownloadError, UsageError
 from outrider.models import InstalledModel, cache_directory, ensure, installed, remove
