@@ -153,6 +153,14 @@ def test_other_rules_of_verification_are_greedily_the_same(llm: LLM, verificatio
     assert undrafted.record["verification"] == "coupled"
 
 
+def test_a_request_without_a_drafter_needs_no_number_of_draft_tokens(model: Model) -> None:
+    with LLM(model, num_draft_tokens=3) as llm:
+        assert llm.generate("Hi", max_tokens=1).record["num_draft_tokens"] == 3
+        assert llm.generate("Hi", max_tokens=1, drafter="none").record["drafter"] == "none"
+        with pytest.raises(UsageError, match="3 needs a drafter, and 'none' drafts nothing"):
+            llm.generate("Hi", max_tokens=1, drafter="none", num_draft_tokens=3)
+
+
 def test_drafts_are_accepted_where_text_repeats(llm: LLM) -> None:
     usage = llm.generate(CHANT, max_tokens=32, drafter="ngram", controller="fixed").usage
 
