@@ -62,6 +62,7 @@ class Calls:
         self._longest_wait = FIRST_WAIT
         self._left = 0
         self._since_new = 0
+        self._limit = math.inf
 
     @property
     def ms(self) -> float:
@@ -80,9 +81,14 @@ class Calls:
 
     @property
     def most_nodes(self) -> float:
-        """What a call may ask for: few nodes while it is not known whether it pays."""
-        known = self._free or (self._account >= 0.0 and self._calls >= TRIAL)
-        return math.inf if known else PROBE_NODES
+        """What a call may ask for: few nodes while it is not known whether it pays.
+
+        Whenever it was found not to pay, half as many as then; one more for each call in full
+        credit. So a drafter whose short drafts pay and whose long ones do not is kept to the short.
+        """
+        if self._free:
+            return math.inf
+        return self._limit if self._account >= 0.0 and self._calls >= TRIAL else PROBE_NODES
 
     def due(self, new_text: bool) -> bool:
         """Whether to call the drafter at this step.
@@ -126,11 +132,13 @@ class Calls:
         if self._account == credit or self._free:
             self._paused = False
             self._wait = first_wait
+            self._limit += 1
         elif self._paused:
             self._look_again(saved_ms, (REGAINED - 1.0) * credit)
         elif self._account == -credit:
             self._paused = True
             self._wait = self._left = max(self._wait, first_wait)
+            self._limit = max(PROBE_NODES, nodes // 2)
 
     def _look_again(self, saved_ms: float, regained: float) -> None:
         """After a call that saved time at once, otherwise after twice the steps of the last time.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from control.synthetic_steps import Chains, ListedCost, entries, simulate
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from outrider.control.base import Room
@@ -74,6 +74,7 @@ def test_a_drafter_that_takes_time_is_asked_for_what_pays(alpha: float, call_ms:
     st.booleans(),
     st.integers(0, 5),
 )
+@example(ListedCost([1.0, 1.0]), 0.8125, 0.5, 1.0, False, 1)
 def test_never_slower_than_plain_by_more_than_the_bound(
     cost: ListedCost, alpha: float, call_ms: float, stated: float, heeds: bool, seed: int
 ) -> None:
