@@ -24,6 +24,8 @@ class Handle:
     def __init__(self, completions: int) -> None:
         self._events: deque[Event] = deque()
         self._open = completions
+        self._running = completions
+        self._patient = False
         self._changed = threading.Condition()
         self._wake: Callable[[], None] | None = None
         self._cancel: Callable[[], None] = lambda: None
@@ -36,10 +38,24 @@ class Handle:
         """Called by the loop's thread."""
         with self._changed:
             self._events.append(event)
-            self._changed.notify()
+            self._running -= event.finish_reason is not None
+            if not self._patient or not self._running:
+                self._changed.notify()
             wake = self._wake
         if wake is not None:
             wake()
+
+    def settle(self) -> None:
+        """Wait until every completion has ended; the events stay to be read.
+
+        A listener that is woken for each event takes its processor from the passes.
+        """
+        with self._changed:
+            self._patient = True
+            try:
+                self._changed.wait_for(lambda: not self._running)
+            finally:
+                self._patient = False
 
     def _take(self) -> Event | None:
         """The next event if there is one; the lock is held."""

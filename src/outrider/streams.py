@@ -119,6 +119,11 @@ class Stream(Iterator[Event]):
 
     def finish(self) -> Completion:
         """Wait for the end; the whole answer."""
+        try:
+            self._handle.settle()
+        except BaseException:
+            self.cancel()
+            raise
         for _ in self:
             pass
         return self.completion

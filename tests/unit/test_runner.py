@@ -7,8 +7,8 @@ from loop_tools import Asked, loop_on, plain
 
 from outrider.engines.toy import ToyEngine
 from outrider.errors import OutriderError
-from outrider.runner import Runner
-from outrider.types import Speculation
+from outrider.runner import Handle, Runner
+from outrider.types import Event, Speculation
 
 PROMPT = (3, 1, 4, 1, 5)
 
@@ -148,3 +148,23 @@ def test_what_has_ended_cannot_be_paused(runner):
     runner.close()
     with pytest.raises(OutriderError, match="closed"), runner.paused():
         pass
+
+
+def test_a_listener_that_waits_for_the_end_still_gets_every_event() -> None:
+    handle = Handle(2)
+    over = threading.Event()
+
+    def wait() -> None:
+        handle.settle()
+        over.set()
+
+    listener = threading.Thread(target=wait)
+    listener.start()
+    said = [Event(0, "a"), Event(1, "b"), Event(0, "c", finish_reason="stop"), Event(1, "d")]
+    for event in said:
+        handle.put(event)
+    assert not over.wait(0.05)
+    handle.put(Event(1, finish_reason="length"))
+    listener.join()
+    assert [event.text for event in handle] == ["a", "b", "c", "d", ""]
+    handle.settle()  # nothing is left to wait for
