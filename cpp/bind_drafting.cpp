@@ -87,7 +87,14 @@ void bind_drafting(nb::module_& m) {
                 Grower({sources(names), vocab_size, branches, min_match, max_match, past, k});
           },
           "sources"_a, "vocab_size"_a, "branches"_a, "min_match"_a, "max_match"_a, "past"_a, "k"_a)
-      .def("begin", &Grower::begin, "id"_a, "prompt_length"_a, "temperature"_a)
+      .def(
+          "begin",
+          [](Grower& self, int64_t id, int64_t prompt_length, double temperature,
+             const Sampler* sampler) {
+            self.begin(id, prompt_length, temperature,
+                       sampler ? std::optional(sampler->key()) : std::nullopt);
+          },
+          "id"_a, "prompt_length"_a, "temperature"_a, "sampler"_a.none() = nb::none())
       .def("length", &Grower::length, "id"_a)
       .def(
           "extend", [](Grower& self, int64_t id, const Tokens& tokens) { self.extend(id, tokens); },

@@ -48,9 +48,11 @@ Grower::Request& Grower::find(int64_t id) {
   return const_cast<Request&>(static_cast<const Grower&>(*this).find(id));
 }
 
-void Grower::begin(int64_t id, int64_t prompt_length, double temperature) {
+void Grower::begin(int64_t id, int64_t prompt_length, double temperature,
+                   const std::optional<NoiseKey>& noise) {
   requests_[id] =
-      std::make_unique<Request>(prompt_length, Calibration::temperature_bin(temperature), options_);
+      std::make_unique<Request>(prompt_length, Calibration::temperature_bin(temperature),
+                                temperature > 0.0 ? noise : std::optional<NoiseKey>(), options_);
 }
 
 void Grower::check(TokenSpan tokens) const {
@@ -93,7 +95,7 @@ void Grower::collect(Source source, const std::vector<Guess>& guesses) {
   heard_[s] = kOther;
 }
 
-void Grower::propose(const Request& request, TokenSpan text) {
+void Grower::propose(const Request& request, TokenSpan text, int64_t position) {
   candidates_.clear();
   heard_ = {};
   if (uses(Source::Ngram)) {
@@ -116,17 +118,37 @@ void Grower::propose(const Request& request, TokenSpan text) {
     recycled_->guess(text, guesses_);
     collect(Source::Recycle, guesses_);
   }
-  double total = 0.0;
   for (Candidate& c : candidates_) {
     c.expected = calibration_.probability(c.evidence, request.temperature, c.origin);
     const double ratio = request.calibration.ratio(Calibration::group(c.evidence));
     c.probability = std::min(c.expected * ratio, kMost);
-    total += c.probability;
   }
-  // At most one of the candidates is chosen.
-  if (total > kMost) {
-    for (Candidate& c : candidates_) c.probability *= kMost / total;
+  normalize();
+  if (request.noise && !candidates_.empty()) couple(request, position);
+}
+
+void Grower::couple(const Request& request, int64_t position) {
+  ids_.clear();
+  probabilities_.clear();
+  for (const Candidate& c : candidates_) {
+    ids_.push_back(c.token);
+    probabilities_.push_back(c.probability);
   }
+  noise_.resize(ids_.size());
+  gumbel_noise(*request.noise, position, ids_.data(), ids_.size(), noise_.data());
+  Coupling::bins(probabilities_, noise_, coupled_);
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    candidates_[i].coupled = coupled_[i];
+    candidates_[i].probability = coupling_.probability(coupled_[i], request.temperature);
+  }
+  normalize();
+}
+
+void Grower::normalize() {
+  double total = 0.0;
+  for (const Candidate& c : candidates_) total += c.probability;
+  if (total <= kMost) return;
+  for (Candidate& c : candidates_) c.probability *= kMost / total;
 }
 
 TokenSpan Grower::context(const Request& request, const DraftTree& tree, int node) {
@@ -147,7 +169,8 @@ DraftTree Grower::draft(int64_t id, const Limits& limits) {
   leaves_.clear();
   size_t order = 0;
   const auto offer = [&](int node, int depth, double reached) {
-    propose(request, context(request, tree, node));
+    propose(request, context(request, tree, node),
+            static_cast<int64_t>(request.text.size()) + depth - 1);
     if (!options_.branches && !candidates_.empty()) {
       // The first of the likeliest ones.
       std::iter_swap(candidates_.begin(),
@@ -193,11 +216,12 @@ void Grower::judge(int64_t id, TokenSpan came) {
     behind.assign(before.begin(), before.end());
   }
   for (size_t i = 0; i < judged; ++i) {
-    propose(request, behind);
+    propose(request, behind, static_cast<int64_t>(request.text.size() + i));
     for (const Candidate& c : candidates_) {
       const bool right = c.token == came[i];
       request.calibration.add(Calibration::group(c.evidence), c.expected, right);
       calibration_.add(c.evidence, request.temperature, right);
+      if (request.noise) coupling_.add(c.coupled, request.temperature, right);
     }
     behind.push_back(came[i]);
   }
@@ -234,6 +258,7 @@ void Grower::end(int64_t id) {
 
 void Grower::reset() {
   calibration_.clear();
+  coupling_.clear();
   if (recycled_) recycled_->clear();
   if (past_) past_ = std::make_unique<SuffixIndex>(kPastTokens);
   for (auto& [id, request] : requests_) request->calibration = {};

@@ -3,14 +3,17 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "draft_calibration.hpp"
+#include "draft_coupling.hpp"
 #include "draft_ngram.hpp"
 #include "draft_recycle.hpp"
 #include "draft_suffix.hpp"
+#include "sampling.hpp"
 
 namespace outrider {
 
@@ -52,8 +55,10 @@ class Grower {
 
   explicit Grower(const GrowerOptions& options);
 
-  // A request starts, or starts anew; its text comes by `extend`.
-  void begin(int64_t id, int64_t prompt_length, double temperature);
+  // A request starts, or starts anew; its text comes by `extend`. `noise` is what its tokens are
+  // chosen with, where that is known.
+  void begin(int64_t id, int64_t prompt_length, double temperature,
+             const std::optional<NoiseKey>& noise = {});
   bool knows(int64_t id) const { return requests_.contains(id); }
   // Tokens of the request read so far.
   int64_t length(int64_t id) const { return static_cast<int64_t>(find(id).text.size()); }
@@ -75,13 +80,16 @@ class Grower {
 
  private:
   struct Request {
-    Request(int64_t prompt, int temperature_bin, const GrowerOptions& options)
+    Request(int64_t prompt, int temperature_bin, const std::optional<NoiseKey>& noise_key,
+            const GrowerOptions& options)
         : prompt_length(prompt),
           temperature(temperature_bin),
+          noise(noise_key),
           ngrams(options.min_match, options.max_match) {}
 
     int64_t prompt_length;
     int temperature;
+    std::optional<NoiseKey> noise;
     std::vector<int32_t> text;
     NgramIndex ngrams;
     SuffixIndex suffixes;
@@ -91,8 +99,9 @@ class Grower {
     int32_t token;
     Evidence evidence;
     double expected;     // before the request's own ratio
-    double probability;  // after it
+    double probability;  // after it, and after the noise
     Source origin;
+    Coupled coupled{};
   };
   // What may become a node, best first.
   struct Leaf {
@@ -112,14 +121,19 @@ class Grower {
   Request& find(int64_t id);
   const Request& find(int64_t id) const;
   bool uses(Source source) const { return options_.sources[static_cast<int>(source)]; }
-  // Fills `candidates_` with what the sources guess behind `text`.
-  void propose(const Request& request, TokenSpan text);
+  // Fills `candidates_` with what the sources guess behind `text`, for the token at `position`.
+  void propose(const Request& request, TokenSpan text, int64_t position);
+  // Weighs the candidates by the noise of their tokens.
+  void couple(const Request& request, int64_t position);
+  // At most one of the candidates is chosen.
+  void normalize();
   void collect(Source source, const std::vector<Guess>& guesses);
   // The end of the request's text with the path to a node behind it, in `context_`.
   TokenSpan context(const Request& request, const DraftTree& tree, int node);
 
   GrowerOptions options_;
   Calibration calibration_;
+  Coupling coupling_;
   std::unique_ptr<RecycleTable> recycled_;
   std::unique_ptr<SuffixIndex> past_;
   std::unordered_map<int64_t, std::unique_ptr<Request>> requests_;
@@ -127,6 +141,9 @@ class Grower {
   std::vector<Candidate> candidates_;
   Evidence heard_{};  // of a token that no source has guessed so far
   std::vector<Guess> guesses_;
+  std::vector<int32_t> ids_;
+  std::vector<double> probabilities_, noise_;
+  std::vector<Coupled> coupled_;
   std::vector<int32_t> context_;
   std::vector<Leaf> leaves_;
 };

@@ -695,7 +695,12 @@ void Sampler::probabilities(Logits logits, const std::int32_t* path, std::size_t
 void Sampler::noise(std::int64_t position, const std::int32_t* tokens, std::size_t count,
                     double* out) const {
   check(tokens, count);
-  const HashKey key(key_, position);
+  gumbel_noise(key_, position, tokens, count, out);
+}
+
+void gumbel_noise(const NoiseKey& noise_key, std::int64_t position, const std::int32_t* tokens,
+                  std::size_t count, double* out) {
+  const HashKey key(noise_key, position);
   for (std::size_t start = 0; start < count; start += LANES) {
     const std::size_t lanes = std::min<std::size_t>(LANES, count - start);
     std::int32_t padded[LANES] = {};

@@ -120,6 +120,10 @@ class Sampler {
   std::unique_ptr<History> history_;  // only where a penalty is on
 };
 
+// Gumbel noise of some tokens at a position.
+void gumbel_noise(const NoiseKey& key, std::int64_t position, const std::int32_t* tokens,
+                  std::size_t count, double* out);
+
 // A draw from `n` weights, which need not sum to one: the token with the least E / weight, where
 // E = -log1p(-v) is the exponential noise of the token at the position, v = (h + 1/2) / 2^32. That
 // is the Gumbel-max trick without its outer logarithm. Ties go to the lower id. Throws

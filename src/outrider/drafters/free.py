@@ -61,7 +61,8 @@ class FreeDrafter(Drafter):
 
     def begin(self, entry: DraftEntry) -> None:
         """Index the prompt."""
-        self._grower.begin(entry.id, entry.prompt_length, entry.sampler.sampling.temperature)
+        sampler = entry.sampler
+        self._grower.begin(entry.id, entry.prompt_length, sampler.sampling.temperature, sampler)
         self._grower.extend(entry.id, entry.tokens)
 
     def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
