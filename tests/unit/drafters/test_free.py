@@ -413,3 +413,40 @@ def test_what_the_extension_refuses() -> None:
         grower.recycle(0, [], [], ids + VOCAB, logits, 0)
     with pytest.raises(UsageError, match="no source of drafts"):
         _native.Grower(["magic"], VOCAB, True, 1, 4, False, 2)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_the_noise_tells_which_of_two_likely_tokens_comes(temperature: float) -> None:
+    """Two tokens may come after every token; which one does, their noise decides."""
+    drafter = RecycleDrafter(ToyEngine(vocab_size=VOCAB), k=2)
+    entry = begun(drafter, entry_of([1], nodes=1, temperature=temperature))
+    sampler = entry.sampler
+    outcome = favouring([1, 2])
+    logits = outcome.numpy([0])[0]
+    right = []
+    for _ in range(600):
+        (tree,) = drafter.draft([entry])
+        token = sampler.choose(logits, len(entry.tokens))
+        right.append(bool(tree.tokens) and tree.tokens[0] == token)
+        say(drafter, entry, token, outcome)
+    assert np.mean(right[300:]) > 0.95
+    (tree,) = drafter.draft([entry])
+    assert tree.probabilities[0] > 0.9  # and it knows that it knows
+
+
+def test_without_the_noise_it_is_a_toss_up() -> None:
+    grower = _native.Grower(["recycle"], VOCAB, True, 1, 4, False, 2)
+    sampler = Sampler(Sampling(temperature=1.0), vocab_size=VOCAB, seed=0)
+    ids, logits = np.array([[1, 2]], np.int32), np.zeros((1, 2), np.float32)
+    grower.begin(0, 1, 1.0)
+    grower.extend(0, [1])
+    right = []
+    for position in range(1, 600):
+        tokens, *_ = grower.draft(0, [], 1, 1, 0.0)
+        noise = sampler.noise(position, [1, 2])
+        token = 1 if noise[0] > noise[1] else 2
+        right.append(bool(tokens) and tokens[0] == token)
+        grower.judge(0, [token])
+        grower.recycle(0, [], [], ids, logits, 0)
+        grower.extend(0, [token])
+    assert 0.35 < np.mean(right[300:]) < 0.65
