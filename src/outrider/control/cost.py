@@ -31,7 +31,7 @@ FORGET: Final = 0.95
 """What is kept, a step, of the largest draft found worth verifying: no drafter is asked for more
 than twice as much, because nodes that are not verified take time too."""
 
-LOOK_EVERY: Final = 4
+LOOK_EVERY: Final = 8
 """Where drafting is next to free, one step in so many is learned from, and times are looked up
 anew: a step is short, and Python's part of it is not to be noticed."""
 

@@ -53,6 +53,7 @@ class FreeDrafter(Drafter):
     ) -> None:
         super().__init__(target)
         names = tuple(sources)
+        self._lengths: dict[int, int] = {}
         self._recycles = RECYCLE in names
         self._mixes = len(names) > 1
         self._grower = _native.Grower(
@@ -63,7 +64,8 @@ class FreeDrafter(Drafter):
         """Index the prompt."""
         sampler = entry.sampler
         self._grower.begin(entry.id, entry.prompt_length, sampler.sampling.temperature, sampler)
-        self._grower.extend(entry.id, entry.tokens)
+        self._lengths[entry.id] = 0
+        self._read(entry, len(entry.tokens))
 
     def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
         """One tree an entry; empty where nothing is guessed.
@@ -92,6 +94,7 @@ class FreeDrafter(Drafter):
 
     def end(self, entry: DraftEntry) -> None:
         """Forget the entry; with `past` its output is remembered."""
+        self._lengths.pop(entry.id, None)
         self._grower.end(entry.id)
 
     def reset(self) -> None:
@@ -102,19 +105,21 @@ class FreeDrafter(Drafter):
         grower = self._grower
         tokens, parents, probabilities, origins = grower.draft(
             entry.id,
-            entry.tokens[grower.length(entry.id) :],
+            entry.tokens[self._lengths.get(entry.id, 0) :],
             entry.max_nodes,
             entry.max_depth,
             entry.min_path_probability,
         )
+        self._lengths[entry.id] = len(entry.tokens)
         if not tokens:
             return EMPTY
         return Tree(tokens, parents, probabilities, origins=origins if self._mixes else ())
 
     def _read(self, entry: DraftEntry, end: int) -> None:
-        start = self._grower.length(entry.id)
+        start = self._lengths.get(entry.id, 0)
         if start < end:
             self._grower.extend(entry.id, entry.tokens[start:end])
+            self._lengths[entry.id] = end
 
     def _recycle(self, batch: Sequence[Observation], outcome: Pass) -> None:
         rows = [row for o in batch for row in range(o.root, o.root + 1 + len(o.tree))]
