@@ -121,7 +121,9 @@ def reached(comparison: Comparison, summary: dict[str, Any]) -> list[dict[str, A
 def table(comparison: Comparison, summary: dict[str, Any]) -> str:
     """A comparison's summary for people."""
     compared = comparison.scenario.rates
-    headings = [(f"{rate}_tokens_per_second", f"{rate.replace('_', ' ')} tok/s") for rate in compared]
+    headings = [
+        (f"{rate}_tokens_per_second", f"{rate.replace('_', ' ')} tok/s") for rate in compared
+    ]
     width = max(map(len, summary["sides"]))
     drafted = comparison.scenario.speculation
     heading = "".join(f"{title:>18}" for _, title in headings)

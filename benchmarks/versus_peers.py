@@ -2,7 +2,7 @@
 
     python benchmarks/versus_peers.py
     python benchmarks/versus_peers.py --only mix --only prefill512 --repeats 1 --limit 2
-    python benchmarks/versus_peers.py --only speculation-llamacpp --prompts FILE --sides '*ngram-mod*'
+    python benchmarks/versus_peers.py --only speculation-llamacpp --sides '*ngram-mod*'
     python benchmarks/versus_peers.py --peer-python ENVIRONMENT/bin/python
 
 What is compared with whom stands in `benchmarks/comparisons.py`, who takes part in
@@ -102,7 +102,9 @@ def chosen(sides: Sequence[Contestant], patterns: Sequence[str]) -> list[Contest
     ]
 
 
-def start(comparison: Comparison, taking_part: Sequence[Contestant], stack: ExitStack) -> list[Side]:
+def start(
+    comparison: Comparison, taking_part: Sequence[Contestant], stack: ExitStack
+) -> list[Side]:
     """Start the sides, each ready and stopped."""
     sides = []
     for one in taking_part:

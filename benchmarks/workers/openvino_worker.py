@@ -33,9 +33,7 @@ class Clock(openvino_genai.StreamerBase):  # type: ignore[misc] # has no types
 class Peer:
     """A pipeline; every prompt is computed whole."""
 
-    def __init__(
-        self, model: str, *, threads: int, lookup: int, ngram: int, backend: str
-    ) -> None:
+    def __init__(self, model: str, *, threads: int, lookup: int, ngram: int, backend: str) -> None:
         properties: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
@@ -48,7 +46,7 @@ class Peer:
             properties["scheduler_config"] = scheduler
         if lookup:
             properties["prompt_lookup"] = True
-        self._pipeline = openvino_genai.LLMPipeline(model, "CPU", properties)
+        self._pipeline = openvino_genai.LLMPipeline(model, "CPU", **properties)
         self._lookup, self._ngram = lookup, ngram
 
     def generate(

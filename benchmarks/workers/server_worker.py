@@ -107,9 +107,9 @@ class Native:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise SystemExit(f"llama-server ended with status {self._process.returncode}.")
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                with urllib.request.urlopen(f"{self.address}/health"):
-                    return
+            refused = contextlib.suppress(urllib.error.URLError, ConnectionError)
+            with refused, urllib.request.urlopen(f"{self.address}/health"):
+                return
             time.sleep(0.005)
         self.close()
         raise SystemExit(f"llama-server did not load its model within {PATIENCE:.0f} seconds.")
@@ -147,7 +147,9 @@ def ask(server: Server, tokens: list[int], max_tokens: int, stop: list[int]) -> 
         said = json.load(response)
     timings = said["timings"]
     if timings["prompt_n"] != len(tokens):
-        raise SystemExit(f"{timings['prompt_n']} of {len(tokens)} tokens of a prompt were computed.")
+        raise SystemExit(
+            f"{timings['prompt_n']} of {len(tokens)} tokens of a prompt were computed."
+        )
     if len(said["tokens"]) != timings["predicted_n"]:
         raise SystemExit(f"{timings['predicted_n']} tokens were timed and others answered.")
     return answer(said["tokens"], 1, timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000)
@@ -189,7 +191,10 @@ def main() -> None:
         "versions": Native.about(given.server) if given.server else Wheel.about(),
         "settings": settings,
     }
-    serve(report, respond, forget)
+    try:
+        serve(report, respond, forget)
+    finally:
+        server.close()
 
 
 if __name__ == "__main__":

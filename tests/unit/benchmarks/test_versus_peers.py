@@ -1,4 +1,4 @@
-"""The comparison with llama.cpp, without it: what is asked, and what is made of the answers."""
+"""Comparisons with peers, without them: what is asked, and what is made of the answers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+import environments
 from comparisons import COMPARISONS, SAME_FILE, TWIN
-from llamacpp import environment
+from contestants import COLD, LEARNING, MODES, OURS, Interpreters, contestants
 from outrider.errors import UsageError
 from outrider.models.gguf import GgufFile
 from outrider.prompts import Prompt
-from report import OURS, line, reached, summarise, table, targets_table
+from report import equal_share, line, reached, summarise, table, targets_table
 from sides import Measurement
 from synthetic import Shape, write
-from versus_llamacpp import ask, check, describe, fill
+from versus_peers import ask, check, chosen, describe, fill
 
 PROMPTS = [Prompt(0, ("one, two", "three"), "counting"), Prompt(1, ("four",))]
 
@@ -79,8 +80,8 @@ def test_the_report_names_what_was_reached() -> None:
     assert (same["file"], same["peer"], same["ratio"]) == (SAME_FILE, "peer", 3.0)
     assert (twin["file"], twin["peer"], twin["ratio"]) == (TWIN, "peer, twin", 1.5)
     assert summary["equal_until_first_difference"] == {"peer": 4 / 6}
-    assert summary["medians"][OURS]["decode_tokens_per_second"] == 2.0
-    assert summary["medians"][OURS]["load_seconds"] == 0.2
+    assert summary["sides"][OURS]["decode_tokens_per_second"] == 2.0
+    assert summary["sides"][OURS]["load_seconds"] == 0.2
     assert line(found[-1], found)["equal_tokens"] == 1
     assert "peer, twin, other" in table(COMPARISONS["mix"], summary)
     rows = targets_table({"mix": [same, twin]}).splitlines()
@@ -88,13 +89,87 @@ def test_the_report_names_what_was_reached() -> None:
     assert rows[-1].endswith("peer, twin  NOT REACHED")
 
 
+def test_speculation_is_reported_over_all_prompts() -> None:
+    comparison = COMPARISONS["speculation-transformers"]
+    names = {OURS: 2.0, LEARNING: 1.0, COLD: 1.25, "slow": 20.0, "fast": 10.0}
+    sides: list[Any] = [Reported(name, SAME_FILE) for name in names]
+    straight, loop = tuple(range(11)), (7,) * 21
+    found = [
+        Measurement(name, prompt, "kind", 0, 4, tokens, 1.0, seconds * weight)
+        for name, seconds in names.items()
+        for prompt, (tokens, weight) in enumerate([(straight, 1), (loop, 4)])
+    ]
+
+    summary = summarise(comparison, sides, found)
+
+    (target,) = reached(comparison, summary)
+    assert (target["peer"], target["ratio"], target["stretch"]) == ("fast", pytest.approx(10), 20.0)
+    assert target["without_looping"]["ratio"] == pytest.approx(10.0)
+    assert target["without_looping"]["prompts"] == 1
+    # 10 tokens in 1 second and 20 in 4.
+    assert summary["sides"][LEARNING]["decode_tokens_per_second"] == pytest.approx(6.0)
+    assert summary["sides"][LEARNING]["end_to_end_tokens_per_second"] == pytest.approx(32 / 7)
+    assert summary["sides"][LEARNING]["looping_share"] == 0.5
+    assert summary["versus_own_plain"][COLD]["decode"]["ratio"] == pytest.approx(1.6)
+    assert summary["categories"]["kind"]["slow"] == pytest.approx(0.3)
+    assert summary["equal_until_first_difference"][LEARNING] == 1.0
+    shown = table(comparison, summary)
+    assert "50%" in shown
+    assert f"{LEARNING}: 10.00 times" in shown
+
+
+def test_an_answer_that_ends_early_agrees_only_so_far() -> None:
+    found = [Measurement(OURS, 0, None, 0, 4, (1, 2, 3, 4), 1.0, 1.0)]
+    found += [Measurement("peer", 0, None, 0, 4, (1, 2), 1.0, 1.0)]
+    assert equal_share(found, "peer") == 0.5
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_every_file_with_a_target_has_a_side_of_the_peers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for environment in ("llamacpp", "llama_server", "xllamacpp", "openvino", "transformers"):
+        monkeypatch.setattr(environments, environment, lambda *_: Path("python"))
+    comparison = COMPARISONS[name]
+    files = {file: Path(file) for file in (SAME_FILE, TWIN)[: 1 + comparison.has_twin]}
+    sides = contestants(comparison, files, 2, Interpreters())
+    names = [side.name for side in sides]
+    ours = [OURS, LEARNING, COLD] if comparison.scenario.speculation else [OURS]
+    assert names[: len(ours)] == ours
+    assert len(set(names)) == len(names)
+    assert {side.file for side in sides[len(ours) :]} == {t.file for t in comparison.targets}
+    for side in sides:
+        assert Path(side.command[1]).is_file()
+        assert str(files[side.file]) in side.command
+        assert "--threads=2" in side.command
+
+
+def test_sides_are_chosen_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "xllamacpp", lambda: Path("python"))
+    given = Interpreters(native=Path("python"), server=Path("llama-server"))
+    files = {SAME_FILE: Path("a"), TWIN: Path("b")}
+    sides = contestants(COMPARISONS["speculation-llamacpp"], files, 2, given)
+    assert chosen(sides, []) == sides
+    assert {side.name.split(", ")[1] for side in sides[3:] if "llama.cpp" not in side.name} == set(
+        MODES
+    )
+    assert [side.name for side in chosen(sides, ["llama-server, ngram-mod"])] == [
+        OURS,
+        LEARNING,
+        COLD,
+        "llama-server, ngram-mod",
+    ]
+    with pytest.raises(UsageError, match="No side is called 'vllm'"):
+        chosen(sides, ["vllm"])
+
+
 def test_another_build_than_was_named_is_refused() -> None:
     right: Any = Reported("peer", SAME_FILE, "CPU : AVX2 = 1 | FMA = 1 |")
     wrong: Any = Reported("peer", SAME_FILE, "CPU : AVX2 = 1 | AVX512 = 1 |")
-    check(environment.AVX2, right)
-    check(environment.NATIVE, wrong)
+    check(environments.AVX2, right)
+    check(environments.NATIVE, wrong)
     with pytest.raises(UsageError, match="not built for AVX2 alone"):
-        check(environment.AVX2, wrong)
+        check(environments.AVX2, wrong)
 
 
 def test_a_file_is_described_by_its_types(tmp_path: Path) -> None:
