@@ -30,7 +30,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -41,14 +40,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import environments
-from comparisons import COMPARISONS, LLAMACPP, SAME_FILE, TWIN, Comparison
+from comparisons import COMPARISONS, LLAMACPP, SAME_FILE, Comparison
 from contestants import COLD, LEARNING, OURS, Contestant, Interpreters, contestants
+from copies import describe, files
 from outrider import models
 from outrider.engines.machine import choose_threads
 from outrider.errors import OutriderError, UsageError
 from outrider.lab.environment import machine, versions
 from outrider.models.gguf import GgufFile
-from outrider.models.quantize import quantize
 from outrider.prompts import BUILT_IN, Prompt, read_prompts
 from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
@@ -137,26 +136,13 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """A model file for the record."""
-    file = GgufFile(path)
-    return {
-        "file": path.name,
-        "name": file.name,
-        "fingerprint": file.fingerprint(),
-        "types": dict(Counter(tensor.type for tensor in file.tensors())),
-    }
-
-
-def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> list[dict[str, Any]]:
+def compare(
+    comparison: Comparison, given: argparse.Namespace, copies: Path
+) -> list[dict[str, Any]]:
     """Measure one comparison, print its table, write its record; what became of its targets."""
     scenario = comparison.scenario
     path = models.ensure(comparison.model)
-    files = {SAME_FILE: path}
-    if comparison.has_twin:
-        files[TWIN] = twins / f"{path.stem}.Q4_0.gguf"
-        if not files[TWIN].exists():
-            quantize(path, files[TWIN], "Q4_0")
+    models_of = files(path, [target.file for target in comparison.targets], copies)
     metadata = GgufFile(path).metadata
     prompts = read_prompts(given.prompts)
     tasks = (
@@ -166,7 +152,7 @@ def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> l
     )
     threads = choose_threads(given.threads)
     interpreters = Interpreters(given.peer_python, given.peer_python_avx2, given.llama_server)
-    taking_part = chosen(contestants(comparison, files, threads, interpreters), given.sides)
+    taking_part = chosen(contestants(comparison, models_of, threads, interpreters), given.sides)
     stop = Tokenizer.from_metadata(metadata).stop_ids if scenario.speculation else ()
     repeats = given.repeats or scenario.repeats
     print(f"{comparison.name}: starting the sides", file=sys.stderr)
@@ -190,7 +176,7 @@ def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> l
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "model": describe(path),
-        **({"twin": describe(files[TWIN])} if TWIN in files else {}),
+        "copies": {name: describe(copy) for name, copy in models_of.items() if name != SAME_FILE},
         "machine": machine(),
         "versions": versions(),
         "configuration": {
@@ -241,6 +227,7 @@ def parse() -> argparse.Namespace:
         metavar="PATTERN",
         help="let only the peer's sides take part whose names match; may be given several times",
     )
+    add("--copies", type=Path, help="a folder to keep copies of the file in, for another run")
     add("--records", type=Path, default=HERE / "records", help="the folder of the records")
     given = parser.parse_args()
     if given.repeats is not None and given.repeats < 1:
@@ -251,13 +238,14 @@ def parse() -> argparse.Namespace:
 def run(given: argparse.Namespace) -> bool:
     """All comparisons that were asked for; whether each could be made."""
     done, failed = {}, False
-    with TemporaryDirectory() as twins:
+    with TemporaryDirectory() as passing:
+        copies = given.copies or Path(passing)
         for name in given.only or COMPARISONS:
             comparison = COMPARISONS[name]
             if given.model and comparison.model == models.DEFAULT_MODEL:
                 comparison = replace(comparison, model=given.model)
             try:
-                done[name] = compare(comparison, given, Path(twins))
+                done[name] = compare(comparison, given, copies)
             except (OutriderError, OSError, subprocess.CalledProcessError) as error:
                 print(f"error: {name} was not measured: {error}", file=sys.stderr)
                 failed = True

@@ -10,13 +10,14 @@ import pytest
 import environments
 from comparisons import COMPARISONS, SAME_FILE, TWIN
 from contestants import COLD, LEARNING, MODES, OURS, Interpreters, contestants
+from copies import describe, files
 from outrider.errors import UsageError
 from outrider.models.gguf import GgufFile
 from outrider.prompts import Prompt
 from report import equal_share, line, reached, summarise, table, targets_table
 from sides import Measurement
 from synthetic import Shape, write
-from versus_peers import ask, check, chosen, describe, fill
+from versus_peers import ask, check, chosen, fill
 
 PROMPTS = [Prompt(0, ("one, two", "three"), "counting"), Prompt(1, ("four",))]
 
@@ -52,7 +53,6 @@ def test_what_is_to_be_reached_is_measured(name: str) -> None:
     assert comparison.targets
     for target in comparison.targets:
         assert target.rate in scenario.rates
-        assert target.file == SAME_FILE or (target.file == TWIN and comparison.has_twin)
     assert scenario.max_tokens >= 2
     assert (scenario.prompt_tokens or 0) + scenario.max_tokens <= scenario.context
     # A prompt that is kept has no prefill to compare.
@@ -131,7 +131,7 @@ def test_every_file_with_a_target_has_a_side_of_the_peers(
     for environment in ("llamacpp", "llama_server", "xllamacpp", "openvino", "transformers"):
         monkeypatch.setattr(environments, environment, lambda *_: Path("python"))
     comparison = COMPARISONS[name]
-    files = {file: Path(file) for file in (SAME_FILE, TWIN)[: 1 + comparison.has_twin]}
+    files = {target.file: Path(target.file) for target in comparison.targets}
     sides = contestants(comparison, files, 2, Interpreters())
     names = [side.name for side in sides]
     ours = [OURS, LEARNING, COLD] if comparison.scenario.speculation else [OURS]
@@ -177,3 +177,18 @@ def test_a_file_is_described_by_its_types(tmp_path: Path) -> None:
     values = describe(tmp_path / "model.gguf")
     assert values["file"] == "model.gguf"
     assert values["types"] == {"Q4_1": 8, "F32": 3}
+
+
+def test_a_copy_is_made_once(tmp_path: Path) -> None:
+    source, folder = tmp_path / "model.gguf", tmp_path / "copies"
+    folder.mkdir()
+    write(source)
+    made = files(source, [SAME_FILE, TWIN], folder)
+    assert made == {SAME_FILE: source, TWIN: folder / "model.Q4_0.gguf"}
+    assert "Q4_0" in describe(made[TWIN])["types"]
+    before = made[TWIN].stat().st_mtime_ns
+    assert files(source, [SAME_FILE, TWIN], folder)[TWIN].stat().st_mtime_ns == before
+
+
+def test_a_copy_in_another_format_is_described(tmp_path: Path) -> None:
+    assert describe(tmp_path)["file"] == tmp_path.name
