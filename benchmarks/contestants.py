@@ -3,6 +3,11 @@
 Speculation is asked of a peer in every mode that needs no second model. Each of llama.cpp's n-gram
 modes runs as it comes, and with shorter matches and drafts, since its own are made for long code:
 with them it hardly ever drafts an answer of a hundred tokens.
+
+OpenVINO GenAI reads Q4_1 files, but what it makes of their weights is another model: on a prompt of
+57 tokens its float32 logits are at a mean KL divergence of 0.6 from those of the same weights
+in F16, where its reading of a Q8_0 copy is at 0.002. The side that says what the file says is the
+8-bit copy.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def summarise(
         summary["equal_until_first_difference"] = {
             side.name: equal_share(found, side.name)
             for side in sides
-            if side.file == SAME_FILE and side.name != OURS
+            if side.name != OURS and (comparison.scenario.speculation or side.file == SAME_FILE)
         }
     return summary
 
