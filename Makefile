@@ -56,9 +56,9 @@ format: .venv/dev.done  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(CPP) $(DRIVERS) $(FUZZ)
 
-bench: .venv/test.done  ## plain decoding and prefill beside llama.cpp's; leaves records
+bench: .venv/test.done  ## beside llama.cpp, OpenVINO GenAI and transformers; leaves records
 	$(BIN)/outrider pull $(MODEL)
-	$(BIN)/python benchmarks/versus_llamacpp.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/versus_peers.py $(BENCH_ARGS)
 
 # The fuzzers start from small models and from the corpus, and keep under build/fuzz what reaches
 # new code; `make corpus` takes into the corpus the least of it that reaches as much.

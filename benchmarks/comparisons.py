@@ -1,18 +1,19 @@
-"""What is compared with llama.cpp, how both are asked, and what ours has to reach."""
+"""What is compared with which peer, how all are asked, and what ours has to reach."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llamacpp.environment import AVX2, NATIVE, Build
+from environments import AVX2, NATIVE, Build
 from outrider.models import DEFAULT_MODEL
 
-SAME_FILE, TWIN = "same file", "Q4_0 twin"
+SAME_FILE, TWIN, INT8 = "same file", "Q4_0 twin", "int8 copy"
+LLAMACPP, OPENVINO, TRANSFORMERS = "llama.cpp", "OpenVINO GenAI", "transformers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """How both sides are asked.
+    """How all sides are asked.
 
     Attributes:
         name: of the scenario.
@@ -20,10 +21,12 @@ class Scenario:
         context: the longest sequence, in tokens.
         max_tokens: of each answer.
         repeats: how often each prompt is answered.
-        rates: what is compared of "decode" and "prefill".
+        rates: what is compared of "decode", "prefill" and "end_to_end".
         ubatches: rows that llama.cpp computes at once, each a setting of its own.
         reuse: the prompt is computed once, and each repeat decodes behind it again.
         loads: how often the model is loaded, for the time it takes.
+        speculation: every engine drafts, each in all of its modes that need no second model, and
+            stops at the end of the text; else all decode plainly, and on after it.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Scenario:
     ubatches: tuple[int, ...] = (512,)
     reuse: bool = False
     loads: int = 1
+    speculation: bool = False
 
 
 MIX = Scenario(
@@ -58,31 +62,56 @@ CONTEXT = Scenario(
     rates=("decode",),
     reuse=True,
 )
+SPECULATION = Scenario(
+    name="speculation",
+    context=2048,
+    max_tokens=128,
+    repeats=2,
+    rates=("decode", "end_to_end"),
+    speculation=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Ours is to be `at_least` so many times as fast as llama.cpp's fastest setting on `file`."""
+    """Ours is to be `at_least` so many times as fast as the peer's fastest setting on `file`.
+
+    A peer computes the files that targets name: ours, a copy of it in Q4_0, llama.cpp's fastest
+    type, or one in OpenVINO's 8 bits, whose passes over drafted tokens are its fastest.
+
+    `stretch` is what it would better be.
+    """
 
     rate: str
     file: str
     at_least: float
+    stretch: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One run of both sides, and one record."""
+    """One run of all sides, and one record.
+
+    Attributes:
+        name: of the comparison.
+        scenario: how all are asked.
+        targets: what ours has to reach.
+        peer: who is compared with.
+        model: a name of the catalogue.
+        build: of llama.cpp.
+    """
 
     name: str
     scenario: Scenario
     targets: tuple[Target, ...]
+    peer: str = LLAMACPP
     model: str = DEFAULT_MODEL
     build: Build = NATIVE
 
     @property
-    def has_twin(self) -> bool:
-        """Whether llama.cpp also computes a copy of the file in Q4_0, its fastest type."""
-        return any(target.file == TWIN for target in self.targets)
+    def record_name(self) -> str:
+        """What its record is called by: speculation by the peer, plain decoding by llama.cpp's."""
+        return self.name if self.scenario.speculation else f"llamacpp_{self.name}"
 
 
 COMPARISONS = {
@@ -118,6 +147,30 @@ COMPARISONS = {
             scenario=PREFILL,
             build=AVX2,
             targets=(Target("prefill", SAME_FILE, 1.0),),
+        ),
+        Comparison(
+            name="speculation-llamacpp",
+            scenario=SPECULATION,
+            targets=(
+                Target("decode", SAME_FILE, 2.5, stretch=3.5),
+                Target("decode", TWIN, 2.5, stretch=3.5),
+            ),
+        ),
+        Comparison(
+            name="speculation-openvino",
+            peer=OPENVINO,
+            scenario=SPECULATION,
+            targets=(
+                Target("decode", SAME_FILE, 2.5, stretch=3.5),
+                Target("decode", TWIN, 2.5, stretch=3.5),
+                Target("decode", INT8, 2.5, stretch=3.5),
+            ),
+        ),
+        Comparison(
+            name="speculation-transformers",
+            peer=TRANSFORMERS,
+            scenario=SPECULATION,
+            targets=(Target("decode", SAME_FILE, 10.0, stretch=20.0),),
         ),
     )
 }

@@ -1,7 +1,7 @@
 """Processes that compute in turn: each is stopped while another works.
 
 A side is a worker that reads one request a line and writes one answer a line; see
-`benchmarks/outrider_worker.py` for what stands in them.
+`workers/protocol.py` for what stands in them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,19 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One prompt, answered once by one side; times in seconds, tokens as they were chosen."""
+    """One prompt, answered once by one side; times in seconds.
+
+    Attributes:
+        side: whose answer it is.
+        prompt: which one, from 0.
+        category: of the prompt.
+        repeat: which one, from 0.
+        prompt_tokens: of the prompt.
+        tokens: as they were chosen, without the one that ended the text.
+        prefill: until the first tokens were there.
+        decode: from then to the end.
+        first: how many the first were.
+    """
 
     side: str
     prompt: int
@@ -44,6 +56,7 @@ class Measurement:
     tokens: tuple[int, ...]
     prefill: float
     decode: float
+    first: int = 1
 
     @property
     def prefill_rate(self) -> float:
@@ -52,8 +65,18 @@ class Measurement:
 
     @property
     def decode_rate(self) -> float:
-        """Tokens a second, from the first to the last."""
-        return (len(self.tokens) - 1) / self.decode
+        """Tokens a second, from the first to the last; 0 where none came after the first."""
+        return self.decoded / self.decode if self.decoded else 0.0
+
+    @property
+    def end_to_end_rate(self) -> float:
+        """Tokens a second, from the question to the last."""
+        return len(self.tokens) / (self.prefill + self.decode)
+
+    @property
+    def decoded(self) -> int:
+        """Tokens that came after the first."""
+        return max(0, len(self.tokens) - self.first)
 
 
 class Side:
@@ -84,13 +107,15 @@ class Side:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **(variables or {})},
+            # What the worker starts stops and ends with it.
+            start_new_session=True,
         )
         try:
             self.report: dict[str, Any] = self._read()
         except UsageError:
             self.close()
             raise
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def __enter__(self) -> Self:
         return self
@@ -106,19 +131,39 @@ class Side:
     def close(self) -> None:
         """End the process."""
         # SIGKILL also ends a process that is stopped.
-        self._process.kill()
+        self._signal(signal.SIGKILL)
         self._process.communicate()
 
-    def generate(self, tokens: Sequence[int], max_tokens: int, *, reuse: bool) -> dict[str, Any]:
+    def generate(
+        self, tokens: Sequence[int], max_tokens: int, *, reuse: bool, stop: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """Wake the process, have it answer, and stop it again."""
+        return self._ask(
+            {
+                "tokens": list(tokens),
+                "max_tokens": max_tokens,
+                "reuse": reuse,
+                "stop": list(stop),
+            }
+        )
+
+    def forget(self) -> None:
+        """Have it forget what it learnt from earlier prompts."""
+        self._ask({"forget": True})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.send_signal(signal.SIGCONT)
-        request = {"tokens": list(tokens), "max_tokens": max_tokens, "reuse": reuse}
+        self._signal(signal.SIGCONT)
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self._read()
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         return answer
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the worker and all that it has started."""
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, number)
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -136,8 +181,11 @@ def measure(
     max_tokens: int,
     repeats: int,
     reuse: bool = False,
+    stop: Sequence[int] = (),
 ) -> tuple[list[Measurement], list[Measurement]]:
     """All tasks by all sides, interleaved; who begins changes from task to task.
+
+    Every repeat begins with sides that have learnt nothing.
 
     Args:
         sides: who takes part.
@@ -145,6 +193,7 @@ def measure(
         max_tokens: of each answer, at least 2.
         repeats: how often each task is answered.
         reuse: let a side keep what it computed of a prompt for the next time it is asked.
+        stop: tokens that end an answer; none lets it go on to its last token.
 
     Returns:
         The first task by each side beforehand, which does not count, and what counts.
@@ -152,21 +201,27 @@ def measure(
 
     def answer(side: Side, prompt: int, repeat: int) -> Measurement:
         task = tasks[prompt]
-        values = side.generate(task.tokens, max_tokens, reuse=reuse)
+        values = side.generate(task.tokens, max_tokens, reuse=reuse, stop=stop)
+        tokens = values["tokens"]
+        if tokens and tokens[-1] in stop:
+            del tokens[-1]
         return Measurement(
             side=side.name,
             prompt=prompt,
             category=task.category,
             repeat=repeat,
             prompt_tokens=len(task.tokens),
-            tokens=tuple(values["tokens"]),
+            tokens=tuple(tokens),
             prefill=values["prefill"],
             decode=values["decode"],
+            first=values["first"],
         )
 
     warm_up = [answer(side, 0, 0) for side in sides]
     found = []
     for repeat in range(repeats):
+        for side in sides:
+            side.forget()
         for prompt in range(len(tasks)):
             turn = (repeat + prompt) % len(sides)
             found += [answer(side, prompt, repeat) for side in [*sides[turn:], *sides[:turn]]]

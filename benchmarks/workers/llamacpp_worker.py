@@ -1,20 +1,18 @@
 """llama.cpp's side of a comparison: plain greedy decoding, driven through its C interface.
 
-Runs in the peer's own environment, so it imports nothing of Outrider. The protocol is that of
-`benchmarks/outrider_worker.py`: one JSON object a line, tokens in, tokens and seconds out.
+Runs in the peer's own environment; see `protocol.py` for what it is asked.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 from importlib.metadata import version
 from typing import Any
 
 import llama_cpp
 import numpy as np
+
+from protocol import answer, load_often, parser, serve
 
 
 class Peer:
@@ -68,8 +66,10 @@ class Peer:
             raise SystemExit("llama.cpp cannot take the answer out of its cache.")
         return kept
 
-    def generate(self, tokens: list[int], max_tokens: int, reuse: bool) -> dict[str, Any]:
-        """Greedy tokens, end-of-text ignored; seconds to the first and from first to last."""
+    def generate(
+        self, tokens: list[int], max_tokens: int, reuse: bool, stop: list[int]
+    ) -> dict[str, Any]:
+        """Greedy tokens; seconds to the first and from first to last."""
         kept = self.forget(tokens, reuse)
         self.prompt = tokens
         start = time.perf_counter()
@@ -77,9 +77,9 @@ class Peer:
             token = self.evaluate(tokens[at : at + self.n_batch])
         first = time.perf_counter()
         chosen = [token]
-        while len(chosen) < max_tokens:
+        while len(chosen) < max_tokens and chosen[-1] not in stop:
             chosen.append(self.evaluate(chosen[-1:]))
-        return {"tokens": chosen, "prefill": first - start, "decode": time.perf_counter() - first}
+        return answer(chosen, 1, first - start, time.perf_counter() - first)
 
 
 @llama_cpp.llama_log_callback
@@ -88,15 +88,11 @@ def _silent(*_: object) -> None:
 
 
 def main() -> None:
-    """Load, report, then answer one request a line until the input ends."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--context", type=int, required=True)
-    parser.add_argument("--loads", type=int, required=True)
-    parser.add_argument("--flash-attention", action="store_true")
-    parser.add_argument("--ubatch", type=int, required=True)
-    given = parser.parse_args()
+    """Load, report, then answer."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--flash-attention", action="store_true")
+    arguments.add_argument("--ubatch", type=int, required=True)
+    given = arguments.parse_args()
     llama_cpp.llama_log_set(_silent, llama_cpp.ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
 
@@ -109,13 +105,7 @@ def main() -> None:
             ubatch=given.ubatch,
         )
 
-    seconds: list[float] = []
-    for remaining in range(given.loads, 0, -1):
-        start = time.perf_counter()
-        peer = load()
-        seconds.append(time.perf_counter() - start)
-        if remaining > 1:
-            peer.close()
+    peer, seconds = load_often(given.loads, load, Peer.close)
     report = {
         "load": seconds,
         "versions": {"llama-cpp-python": version("llama-cpp-python")},
@@ -128,9 +118,7 @@ def main() -> None:
             "system": llama_cpp.llama_print_system_info().decode().strip(),
         },
     }
-    print(json.dumps(report), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(peer.generate(**json.loads(line))), flush=True)
+    serve(report, peer.generate)
 
 
 if __name__ == "__main__":

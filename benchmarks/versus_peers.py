@@ -1,18 +1,26 @@
-"""Plain greedy decoding beside llama.cpp's: same file, same tokens in, same threads, one run.
+"""Greedy decoding beside the peers': same tokens in, same threads, one run.
 
-    python benchmarks/versus_llamacpp.py
-    python benchmarks/versus_llamacpp.py --only mix --only prefill512 --repeats 1 --limit 2
-    python benchmarks/versus_llamacpp.py --peer-python ENVIRONMENT/bin/python
+    python benchmarks/versus_peers.py
+    python benchmarks/versus_peers.py --only mix --only prefill512 --repeats 1 --limit 2
+    python benchmarks/versus_peers.py --only speculation-llamacpp --sides '*ngram-mod*'
+    python benchmarks/versus_peers.py --peer-python ENVIRONMENT/bin/python
 
-What is compared stands in `benchmarks/comparisons.py`; each comparison leaves a record, and a table
-at the end holds what was measured against what is to be reached.
+What is compared with whom stands in `benchmarks/comparisons.py`, who takes part in
+`contestants.py`; each comparison leaves a record, and a table at the end holds what was measured
+against what is to be reached.
 
 Every side is a process that stays alive and is stopped while another computes. Each prompt is
-given to all of them in turn, and who begins changes from prompt to prompt. llama.cpp runs with and
-without flash attention, where long prompts are computed with several sizes of its micro-batch, and
-where a target says so also on a copy of the file in Q4_0, its fastest type; ours stays on the file
-itself, and is held against the fastest of these. The environments of llama.cpp are made first (some
-ten minutes each on two cores) unless they are given.
+given to all of them in turn, and who begins changes from prompt to prompt. Ours stays on the file
+itself, and is held against the peer's fastest setting on each file: llama.cpp runs with and without
+flash attention, where long prompts are computed with several sizes of its micro-batch, and where a
+target says so also on a copy of the file in Q4_0, its fastest type.
+
+The comparisons called speculation let every engine draft, in all its modes that need no second
+model, and stop at the end of the text. Every repeat begins with drafters that have seen nothing;
+from prompt to prompt all may learn, and a second side of ours forgets before each.
+
+The environments of the peers are made first (llama.cpp's three builds take ten to twenty minutes
+each on two cores) unless they are given.
 """
 
 from __future__ import annotations
@@ -22,30 +30,29 @@ import json
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from itertools import product
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from comparisons import COMPARISONS, SAME_FILE, TWIN, Comparison
-from llamacpp import environment
-from llamacpp.environment import Build
+import environments
+from comparisons import COMPARISONS, LLAMACPP, SAME_FILE, Comparison
+from contestants import COLD, LEARNING, OURS, Contestant, Interpreters, contestants
+from copies import describe, files
 from outrider import models
 from outrider.engines.machine import choose_threads
 from outrider.errors import OutriderError, UsageError
 from outrider.lab.environment import machine, versions
 from outrider.models.gguf import GgufFile
-from outrider.models.quantize import quantize
 from outrider.prompts import BUILT_IN, Prompt, read_prompts
 from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
 from outrider.types import Message
-from report import OURS, line, reached, summarise, table, targets_table
+from report import line, reached, summarise, table, targets_table
 from sides import Side, Task, measure
 
 HERE = Path(__file__).resolve().parent
@@ -74,34 +81,43 @@ def fill(metadata: dict[str, Any], prompts: Sequence[Prompt], count: int) -> Tas
     return Task(tuple(tokens[:count]))
 
 
-def start(
-    comparison: Comparison, files: dict[str, Path], threads: int, peer: Path, stack: ExitStack
-) -> list[Side]:
-    """Our side, and one of llama.cpp for each of its files and settings."""
-    scenario, build = comparison.scenario, comparison.build
-    common = [
-        f"--threads={threads}",
-        f"--context={scenario.context}",
-        f"--loads={scenario.loads}",
+def chosen(sides: Sequence[Contestant], patterns: Sequence[str]) -> list[Contestant]:
+    """Ours, and of the peer's those whose names match a pattern; all where there is none.
+
+    Raises:
+        UsageError: a pattern matches nobody.
+    """
+    if not patterns:
+        return list(sides)
+    theirs = [side for side in sides if side.name not in (OURS, LEARNING, COLD)]
+    for pattern in patterns:
+        if not any(fnmatchcase(side.name, pattern) for side in theirs):
+            names = "; ".join(side.name for side in theirs)
+            raise UsageError(f"No side is called {pattern!r}; there are: {names}.")
+    return [
+        side
+        for side in sides
+        if side not in theirs or any(fnmatchcase(side.name, pattern) for pattern in patterns)
     ]
-    worker = [sys.executable, str(HERE / "outrider_worker.py"), str(files[SAME_FILE]), *common]
-    kernel = {"OUTRIDER_KERNEL": build.kernel} if build.kernel else {}
-    sides = [stack.enter_context(Side(OURS, worker, file=SAME_FILE, variables=kernel))]
-    for file, flash, ubatch in product(files, (False, True), scenario.ubatches):
-        name = "llama.cpp" + (", flash attention" if flash else "")
-        name += f", n_ubatch {ubatch}" if len(scenario.ubatches) > 1 else ""
-        name += f", {file}" if file != SAME_FILE else ""
-        worker = [str(peer), str(HERE / "llamacpp" / "worker.py"), str(files[file]), *common]
-        worker += [f"--ubatch={ubatch}", *(["--flash-attention"] if flash else [])]
-        sides.append(stack.enter_context(Side(name, worker, file=file)))
-        check(build, sides[-1])
+
+
+def start(
+    comparison: Comparison, taking_part: Sequence[Contestant], stack: ExitStack
+) -> list[Side]:
+    """Start the sides, each ready and stopped."""
+    sides = []
+    for one in taking_part:
+        side = Side(one.name, one.command, file=one.file, variables=one.variables)
+        sides.append(stack.enter_context(side))
+        if comparison.peer == LLAMACPP and one.name != OURS:
+            check(comparison.build, side)
     return sides
 
 
-def check(build: Build, side: Side) -> None:
+def check(build: environments.Build, side: Side) -> None:
     """Refuse an environment whose llama.cpp is not built as the comparison says."""
-    system = side.report["settings"]["system"]
-    if build is environment.AVX2 and ("AVX512" in system or "AVX2 = 1" not in system):
+    system = side.report["settings"].get("system", "")
+    if build is environments.AVX2 and ("AVX512" in system or "AVX2 = 1" not in system):
         raise UsageError(
             f"The llama.cpp given with --peer-python-avx2 is not built for AVX2 alone (it says "
             f"{system!r}); build it with {build.cmake}."
@@ -120,29 +136,13 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """A model file for the record."""
-    file = GgufFile(path)
-    return {
-        "file": path.name,
-        "name": file.name,
-        "fingerprint": file.fingerprint(),
-        "types": dict(Counter(tensor.type for tensor in file.tensors())),
-    }
-
-
-def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> list[dict[str, Any]]:
+def compare(
+    comparison: Comparison, given: argparse.Namespace, copies: Path
+) -> list[dict[str, Any]]:
     """Measure one comparison, print its table, write its record; what became of its targets."""
     scenario = comparison.scenario
     path = models.ensure(comparison.model)
-    build = comparison.build
-    peer = given.peer_python_avx2 if build is environment.AVX2 else given.peer_python
-    peer = peer or environment.python(build)
-    files = {SAME_FILE: path}
-    if comparison.has_twin:
-        files[TWIN] = twins / f"{path.stem}.Q4_0.gguf"
-        if not files[TWIN].exists():
-            quantize(path, files[TWIN], "Q4_0")
+    models_of = files(path, [target.file for target in comparison.targets], copies)
     metadata = GgufFile(path).metadata
     prompts = read_prompts(given.prompts)
     tasks = (
@@ -151,23 +151,32 @@ def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> l
         else [fill(metadata, prompts, scenario.prompt_tokens)]
     )
     threads = choose_threads(given.threads)
+    interpreters = Interpreters(given.peer_python, given.peer_python_avx2, given.llama_server)
+    taking_part = chosen(contestants(comparison, models_of, threads, interpreters), given.sides)
+    stop = Tokenizer.from_metadata(metadata).stop_ids if scenario.speculation else ()
     repeats = given.repeats or scenario.repeats
     print(f"{comparison.name}: starting the sides", file=sys.stderr)
     with ExitStack() as stack:
-        sides = start(comparison, files, threads, peer, stack)
+        sides = start(comparison, taking_part, stack)
         warm_up, found = measure(
-            sides, tasks, max_tokens=scenario.max_tokens, repeats=repeats, reuse=scenario.reuse
+            sides,
+            tasks,
+            max_tokens=scenario.max_tokens,
+            repeats=repeats,
+            reuse=scenario.reuse,
+            stop=sorted(stop),
         )
     summary = summarise(comparison, sides, found)
     print(table(comparison, summary))
     targets = reached(comparison, summary)
     record: dict[str, Any] = {
-        "benchmark": "versus_llamacpp",
+        "benchmark": "versus_peers",
         "comparison": comparison.name,
+        "peer": comparison.peer,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "model": describe(path),
-        **({"twin": describe(files[TWIN])} if TWIN in files else {}),
+        "copies": {name: describe(copy) for name, copy in models_of.items() if name != SAME_FILE},
         "machine": machine(),
         "versions": versions(),
         "configuration": {
@@ -176,7 +185,9 @@ def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> l
             "chat_template": scenario.prompt_tokens is None and TEMPLATE in metadata,
             "repeats": repeats,
             "threads": threads,
-            "build": asdict(build),
+            "build": asdict(comparison.build),
+            "sides_asked_for": given.sides,
+            "prompt_file": given.prompts.name,
             "interval_over": "prompts" if len(tasks) > 1 else "repeats",
         },
         "sides": {side.name: side.report for side in sides},
@@ -186,7 +197,7 @@ def compare(comparison: Comparison, given: argparse.Namespace, twins: Path) -> l
         "measurements": [line(m, found) for m in found],
     }
     given.records.mkdir(parents=True, exist_ok=True)
-    output = given.records / f"versus_llamacpp_{comparison.name}.json"
+    output = given.records / f"versus_{comparison.record_name}.json"
     output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return targets
 
@@ -208,6 +219,15 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, help="of every side; default: the physical cores")
     add("--peer-python", type=Path, help="interpreter of an environment that has llama-cpp-python")
     add("--peer-python-avx2", type=Path, help="the same with llama.cpp built for AVX2")
+    add("--llama-server", type=Path, help="llama.cpp's server, built natively")
+    add(
+        "--sides",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="let only the peer's sides take part whose names match; may be given several times",
+    )
+    add("--copies", type=Path, help="a folder to keep copies of the file in, for another run")
     add("--records", type=Path, default=HERE / "records", help="the folder of the records")
     given = parser.parse_args()
     if given.repeats is not None and given.repeats < 1:
@@ -218,13 +238,14 @@ def parse() -> argparse.Namespace:
 def run(given: argparse.Namespace) -> bool:
     """All comparisons that were asked for; whether each could be made."""
     done, failed = {}, False
-    with TemporaryDirectory() as twins:
+    with TemporaryDirectory() as passing:
+        copies = given.copies or Path(passing)
         for name in given.only or COMPARISONS:
             comparison = COMPARISONS[name]
             if given.model and comparison.model == models.DEFAULT_MODEL:
                 comparison = replace(comparison, model=given.model)
             try:
-                done[name] = compare(comparison, given, Path(twins))
+                done[name] = compare(comparison, given, copies)
             except (OutriderError, OSError, subprocess.CalledProcessError) as error:
                 print(f"error: {name} was not measured: {error}", file=sys.stderr)
                 failed = True
