@@ -27,9 +27,9 @@ WORKERS = Path(__file__).resolve().parent / "workers"
 OURS = "outrider"
 LEARNING = "outrider, speculation"
 COLD = "outrider, speculation, each prompt anew"
-DRAFTER, CONTROLLER = "mixed", "cost"
 
 MODES: Mapping[str, Mapping[str, int]] = {
+    "none": {},
     "ngram-simple": {"ngram-simple-size-n": 3, "ngram-simple-size-m": 4},
     "ngram-map-k": {"ngram-map-k-size-n": 3, "ngram-map-k-size-m": 4},
     "ngram-map-k4v": {"ngram-map-k4v-size-n": 3, "ngram-map-k4v-size-m": 4},
@@ -107,8 +107,7 @@ def _ours(comparison: Comparison, common: Common) -> Iterator[Contestant]:
     variables = {"OUTRIDER_KERNEL": kernel} if kernel else {}
     settings: dict[str, list[str]] = {OURS: []}
     if comparison.scenario.speculation:
-        drafts = [f"--drafter={DRAFTER}", f"--controller={CONTROLLER}"]
-        settings |= {LEARNING: drafts, COLD: [*drafts, "--cold"]}
+        settings |= {LEARNING: ["--speculation"], COLD: ["--speculation", "--cold"]}
     for name, arguments in settings.items():
         command = _worker(sys.executable, "outrider", [*common(SAME_FILE), *arguments])
         yield Contestant(name, SAME_FILE, command, variables)
@@ -146,7 +145,7 @@ def _servers(
     for file, build in product(files, builds):
         interpreter, server = builds[build]
         for mode, shorter in MODES.items():
-            for options in ({}, shorter):
+            for options in ({}, shorter) if shorter else ({},):
                 name = f"{build}, {mode}" + (", shorter" if options else "")
                 arguments = [*common(file), *server, f"--mode={mode}"]
                 arguments.append(f"--options={json.dumps(options)}")

@@ -126,14 +126,19 @@ def table(comparison: Comparison, summary: dict[str, Any]) -> str:
     ]
     width = max(map(len, summary["sides"]))
     drafted = comparison.scenario.speculation
-    heading = "".join(f"{title:>18}" for _, title in headings)
-    lines = ["", f"{comparison.name:{width}}{heading}{'load s':>8}" + f"{'looping':>9}" * drafted]
+    heading = "".join(f"{title:>18}" for _, title in headings) + f"{'load s':>8}"
+    heading += f"{'looping':>9}" if drafted else ""
+    equal = summary.get("equal_until_first_difference", {})
+    heading += f"{'equal':>7}" if equal else ""
+    lines = ["", f"{comparison.name:{width}}{heading}"]
     for name, values in summary["sides"].items():
-        speeds = "".join(f"{values[key]:18.1f}" for key, _ in headings)
-        looped = f"{values['looping_share']:9.0%}" if drafted else ""
-        lines.append(f"{name:{width}}{speeds}{values['load_seconds']:8.2f}{looped}")
-    for name, share in summary.get("equal_until_first_difference", {}).items():
-        lines.append(f"{share:.0%} of the tokens of {name} stand before the first difference")
+        shown = "".join(f"{values[key]:18.1f}" for key, _ in headings)
+        shown += f"{values['load_seconds']:8.2f}"
+        shown += f"{values['looping_share']:9.0%}" if drafted else ""
+        shown += f"{equal[name]:7.0%}" if name in equal else ""
+        lines.append(f"{name:{width}}{shown}")
+    if equal:
+        lines.append("equal: the share of tokens that stand before the first difference from ours")
     for name, ratios in summary.get("versus_own_plain", {}).items():
         lines.append(f"{name}: {_times(ratios['decode'])} our plain decoding")
     for name, ratios in summary.get("versus_by_side", {}).items():

@@ -1,7 +1,7 @@
 """Outrider's side of a comparison: greedy decoding through `LLM`, the loop included.
 
-Plain, unless it is given a drafter. With one, it learns from prompt to prompt until it is told to
-forget; with --cold it forgets before every prompt.
+Plain, or with --speculation as it is by default: then it learns from prompt to prompt until it is
+told to forget, or with --cold forgets before every prompt.
 """
 
 from __future__ import annotations
@@ -53,12 +53,11 @@ def generate(
 def main() -> None:
     """Load, report, then answer."""
     arguments = parser(__doc__)
-    arguments.add_argument("--drafter", default="none")
-    arguments.add_argument("--controller")
+    arguments.add_argument("--speculation", action="store_true")
     arguments.add_argument("--cold", action="store_true")
     given = arguments.parse_args()
     settings = {"threads": given.threads, "context": given.context}
-    plan = Plan().but(drafter=given.drafter, controller=given.controller)
+    plan = Plan() if given.speculation else Plan(name="plain", drafter="none")
     last, seconds = load_often(
         given.loads, lambda: LLM(given.model, **settings, plan=plan), LLM.close
     )
