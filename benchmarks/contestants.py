@@ -170,4 +170,5 @@ def _transformers(
     for dtype, lookup in product(("float32", "bfloat16"), (0, *TRANSFORMERS_LOOKUPS)):
         name = f"transformers, {dtype}" + (f", prompt lookup of {lookup}" if lookup else "")
         arguments = [*common(SAME_FILE), f"--dtype={dtype}", f"--lookup={lookup}"]
-        yield Contestant(name, SAME_FILE, _worker(interpreter, "transformers", arguments))
+        command = _worker(interpreter, "transformers", arguments)
+        yield Contestant(name, SAME_FILE, command, {"TQDM_DISABLE": "1"})

@@ -13,7 +13,7 @@ import openvino_genai
 from protocol import answer, load_often, parser, serve
 
 
-class Clock(openvino_genai.StreamerBase):  # type: ignore[misc] # has no types
+class Clock(openvino_genai.StreamerBase):
     """Notes when the first tokens came, and how many they were."""
 
     def __init__(self) -> None:

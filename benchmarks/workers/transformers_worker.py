@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from protocol import answer, load_often, parser, serve
 
 
-class Clock(BaseStreamer):  # type: ignore[misc] # has no types
+class Clock(BaseStreamer):
     """Notes when the first tokens came, and how many they were; the prompt comes before them."""
 
     def __init__(self) -> None:
