@@ -86,7 +86,7 @@ class CostController(Controller):
         self._rate = 0.0
         self._ids: set[int] = set()
         self._rest_ms = 0.0
-        self._looked_up = (0, 0)
+        self._looked_up = (0, 0, 0)
         self._steps = 0
         self._times: NDArray[np.float64] = np.zeros(0)
         self._row_ms = 0.0
@@ -131,7 +131,7 @@ class CostController(Controller):
 
     def _look_up(self, room: Room, further: int) -> None:
         """Find what steps with 0, 1, … `further` drafted rows take, and the least a row adds."""
-        key = len(room.rows), further
+        key = len(room.rows), room.decoding, further
         if self._due or key != self._looked_up or len(room.rows) != room.decoding:
             self._looked_up = key
             times = self._passes.ms(room.rows, further)

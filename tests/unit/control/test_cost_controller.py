@@ -8,14 +8,16 @@ from control.synthetic_steps import Chains, ListedCost, entries, simulate
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from outrider.control.base import Room
+from outrider.control.base import PassReport, Room
 from outrider.control.calls import PROBE_NODES
 from outrider.control.cost import CostController
 from outrider.control.prefix import best_prefix
+from outrider.drafters.base import Observation
 from outrider.engines.toy import ToyCost
 from outrider.errors import UsageError
 from outrider.theory import best_length, expected_tokens, rows_cost
-from outrider.tree import Tree
+from outrider.tree import EMPTY, Tree
+from outrider.types import Verdict
 
 CURVES = st.lists(st.floats(0.0, 0.6), min_size=1, max_size=25).map(
     lambda steps: ListedCost([1.0, *(1.0 + np.cumsum(steps)).tolist()])
@@ -211,3 +213,25 @@ def test_the_rule_and_the_closed_form_agree() -> None:
 def test_options_out_of_range(option: dict) -> None:
     with pytest.raises(UsageError, match=next(iter(option))):
         CostController(ToyCost(), **option)
+
+
+def test_the_times_of_a_pass_with_a_prompt_are_not_kept_for_the_next() -> None:
+    """As many sequences are in both passes, but 200 rows of a prompt in the first alone."""
+    cost = ListedCost([1.0 + 0.1 * m for m in range(1, 400)])
+    controller, batch = CostController(cost), entries(2)
+    rows = tuple((len(entry.tokens), 1) for entry in batch)
+    seen = [Observation(entry, EMPTY, Verdict((), 1)) for entry in batch]
+
+    def price(room: Room) -> float:
+        for entry in batch:
+            entry.max_nodes = room.budget
+        controller.limit(batch, room)
+        return batch[0].min_path_probability
+
+    decoding = Room(64, rows, 2)
+    for _ in range(17):  # the next step is not one at which times are looked up anyway
+        expected = price(decoding)
+        controller.observe(seen, PassReport(rows, 0.001, cost.ms(rows), 0.0))
+    with_prompt = price(Room(64, (rows[0], (0, 200)), 1))
+    assert with_prompt < 0.5 * expected
+    assert price(decoding) == pytest.approx(expected)
