@@ -95,7 +95,6 @@ void bind_drafting(nb::module_& m) {
                        sampler ? std::optional(sampler->key()) : std::nullopt);
           },
           "id"_a, "prompt_length"_a, "temperature"_a, "sampler"_a.none() = nb::none())
-      .def("length", &Grower::length, "id"_a)
       .def(
           "extend", [](Grower& self, int64_t id, const Tokens& tokens) { self.extend(id, tokens); },
           "id"_a, "tokens"_a)

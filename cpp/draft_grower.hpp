@@ -60,8 +60,6 @@ class Grower {
   void begin(int64_t id, int64_t prompt_length, double temperature,
              const std::optional<NoiseKey>& noise = {});
   bool knows(int64_t id) const { return requests_.contains(id); }
-  // Tokens of the request read so far.
-  int64_t length(int64_t id) const { return static_cast<int64_t>(find(id).text.size()); }
   void extend(int64_t id, TokenSpan tokens);
   // The likeliest tree behind the text, best first.
   DraftTree draft(int64_t id, const Limits& limits);
