@@ -59,7 +59,6 @@ class Grower {
   // chosen with, where that is known.
   void begin(int64_t id, int64_t prompt_length, double temperature,
              const std::optional<NoiseKey>& noise = {});
-  bool knows(int64_t id) const { return requests_.contains(id); }
   void extend(int64_t id, TokenSpan tokens);
   // The likeliest tree behind the text, best first.
   DraftTree draft(int64_t id, const Limits& limits);

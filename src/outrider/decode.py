@@ -73,16 +73,13 @@ class Loop:
 
     # ---- from outside ---------------------------------------------------------------------------
 
-    def prepare(self, wish: Speculation | None = None) -> None:
-        """Make parts now, so that what is wrong with them shows before any request.
-
-        Args:
-            wish: what requests will ask for; None makes the plan's own parts.
+    def prepare(self) -> None:
+        """Make the plan's own parts now, so that what is wrong with them shows before any request.
 
         Raises:
             OutriderError: a part cannot be made, or they do not go together.
         """
-        self.parts.of(wish or Speculation())
+        self.parts.of(Speculation())
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -300,15 +300,6 @@ class LLM:
         finally:
             stream.cancel()
 
-    def prepare(self, speculation: Speculation) -> None:
-        """Make the parts that requests will ask for, so that the first does not wait for them.
-
-        Raises:
-            OutriderError: a part cannot be made, they do not go together, or the model is closed.
-        """
-        with self._runner.paused() as loop:
-            loop.prepare(speculation)
-
     @contextmanager
     def fresh(self, *, drafters: bool = True) -> Iterator[None]:
         """Begin anew: drafters forget what they have learnt, and cached prefixes are forgotten.

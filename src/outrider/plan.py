@@ -10,7 +10,6 @@ from typing import Any, Self
 
 from outrider import registry
 from outrider.errors import UsageError, unknown_name
-from outrider.types import Speculation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +36,6 @@ class Plan:
     def plain(self) -> bool:
         """Whether it decodes plainly."""
         return self.drafter == "none"
-
-    @property
-    def speculation(self) -> Speculation:
-        """What a request asks for to be decoded by this plan."""
-        if self.plain:
-            return Speculation(enabled=False)
-        return Speculation(
-            drafter=self.drafter,
-            controller=self.controller,
-            num_draft_tokens=self.num_draft_tokens,
-            verification=self.verification,
-        )
 
     @classmethod
     def parse(cls, text: str) -> Self:

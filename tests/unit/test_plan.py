@@ -9,7 +9,6 @@ import pytest
 
 from outrider.errors import UsageError
 from outrider.plan import Plan
-from outrider.types import Speculation
 
 DEFAULT = Plan()
 
@@ -61,13 +60,3 @@ def test_or_by_its_file(tmp_path: Path) -> None:
 def test_what_is_neither_is_an_error(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         Plan.parse(text)
-
-
-def test_a_request_for_a_plan_names_all_its_parts() -> None:
-    plan = Plan(
-        drafter="suffix", controller="threshold", num_draft_tokens=3, verification="rejection"
-    )
-    assert plan.speculation == Speculation(
-        drafter="suffix", controller="threshold", num_draft_tokens=3, verification="rejection"
-    )
-    assert Plan(drafter="none").speculation == Speculation(enabled=False)
