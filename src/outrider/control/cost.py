@@ -86,6 +86,7 @@ class CostController(Controller):
         self._rate = 0.0
         self._ids: set[int] = set()
         self._rest_ms = 0.0
+        self._rests = 0
         self._looked_up = (0, 0, 0)
         self._steps = 0
         self._times: NDArray[np.float64] = np.zeros(0)
@@ -163,8 +164,10 @@ class CostController(Controller):
         self._steps += 1
         if not self._due or not only_decoding(batch, report):
             return
-        rest_ms = report.sampling_ms + report.rest_ms
-        self._rest_ms += (rest_ms - self._rest_ms) / min(self._steps, REST_MEMORY)
+        if report.rest_ms is not None:
+            self._rests += 1
+            rest_ms = report.sampling_ms + report.rest_ms
+            self._rest_ms += (rest_ms - self._rest_ms) / min(self._rests, REST_MEMORY)
         self._passes.observe(report.rows, report.pass_ms)
         tokens = len(report.rows) + sum(len(o.verdict.accepted) for o in batch)
         if self._called:

@@ -165,11 +165,12 @@ def test_the_oldest_outputs_are_forgotten() -> None:
     def finish(tokens: Sequence[int]) -> None:
         grower.begin(0, 0, 0.0)
         grower.extend(0, tokens)
-        grower.end(0)
+        grower.end(0, [])
 
     def proposed(tokens: Sequence[int]) -> tuple[int, ...]:
         grower.begin(1, 0, 0.0)
-        return grower.draft(1, tokens, 8, 1, 0.0)[0]
+        ((drafted, *_),) = grower.draft([1], [list(tokens)], [8], [1], [0.0])
+        return drafted
 
     finish([40, 41, 42, 43])
     assert proposed([40, 41, 42]) == (43,)
@@ -406,11 +407,17 @@ def test_what_the_extension_refuses() -> None:
         grower.extend(0, [VOCAB])
     ids, logits = np.zeros((1, 2), np.int32), np.zeros((1, 2), np.float32)
     with pytest.raises(UsageError, match="continuations of 2 rows"):
-        grower.recycle(0, [1], [-1], ids, logits, 0)
+        grower.observe([0], [[3]], [1], [[1]], [[-1]], ids, logits)
     with pytest.raises(UsageError, match="does not follow its parent"):
-        grower.recycle(0, [1], [0], np.zeros((2, 2), np.int32), np.zeros((2, 2), np.float32), 0)
+        grower.observe([0], [[3]], [1], [[1]], [[0]], np.repeat(ids, 2, 0), np.repeat(logits, 2, 0))
+    with pytest.raises(UsageError, match="differ in length"):
+        grower.observe([0], [[3]], [1], [[1]], [[]], np.repeat(ids, 2, 0), np.repeat(logits, 2, 0))
     with pytest.raises(UsageError, match="outside the vocabulary"):
-        grower.recycle(0, [], [], ids + VOCAB, logits, 0)
+        grower.observe([0], [[3]], [1], [[]], [[]], ids + VOCAB, logits)
+    with pytest.raises(UsageError, match="differ in number"):
+        grower.observe([0], [], [1], [[]], [[]], ids, logits)
+    with pytest.raises(UsageError, match="differ in number"):
+        grower.draft([0], [[3]], [1], [1], [])
     with pytest.raises(UsageError, match="no source of drafts"):
         _native.Grower(["magic"], VOCAB, True, 1, 4, False, 2)
 
@@ -439,14 +446,13 @@ def test_without_the_noise_it_is_a_toss_up() -> None:
     sampler = Sampler(Sampling(temperature=1.0), vocab_size=VOCAB, seed=0)
     ids, logits = np.array([[1, 2]], np.int32), np.zeros((1, 2), np.float32)
     grower.begin(0, 1, 1.0)
-    grower.extend(0, [1])
+    text = [1]
     right = []
     for position in range(1, 600):
-        tokens, *_ = grower.draft(0, [], 1, 1, 0.0)
+        ((tokens, *_),) = grower.draft([0], [text], [1], [1], [0.0])
         noise = sampler.noise(position, [1, 2])
         token = 1 if noise[0] > noise[1] else 2
         right.append(bool(tokens) and tokens[0] == token)
-        grower.judge(0, [token])
-        grower.recycle(0, [], [], ids, logits, 0)
-        grower.extend(0, [token])
+        text.append(token)
+        grower.observe([0], [text], [1], [[]], [[]], ids, logits)
     assert 0.35 < np.mean(right[300:]) < 0.65
