@@ -32,8 +32,9 @@ FORGET: Final = 0.95
 than twice as much, because nodes that are not verified take time too."""
 
 LOOK_EVERY: Final = 8
-"""Where drafting is next to free, one step in so many is learned from, and times are looked up
-anew: a step is short, and Python's part of it is not to be noticed."""
+"""Where drafting is cheap, a sequence is in so many steps of which one is learned from, and times
+are looked up anew: a step of one sequence is short, and Python's part of it is not to be noticed.
+Those of several are longer, and what they take in all is soon wrong."""
 
 
 class CostController(Controller):
@@ -93,9 +94,9 @@ class CostController(Controller):
         self._row_ms = 0.0
         self._worth = float(self._max_nodes)
 
-    @property
-    def _due(self) -> bool:
-        return not self._calls.free or self._steps % LOOK_EVERY == 0
+    def _due(self, sequences: int) -> bool:
+        every = LOOK_EVERY // sequences if self._calls.cheap else 1
+        return every < 2 or self._steps % every == 0
 
     def limit(self, batch: Sequence[DraftEntry], room: Room) -> None:
         """As many nodes as may pay; none at steps at which the drafter is not to be asked."""
@@ -133,7 +134,7 @@ class CostController(Controller):
     def _look_up(self, room: Room, further: int) -> None:
         """Find what steps with 0, 1, … `further` drafted rows take, and the least a row adds."""
         key = len(room.rows), room.decoding, further
-        if self._due or key != self._looked_up or len(room.rows) != room.decoding:
+        if self._due(len(room.rows)) or key != self._looked_up or len(room.rows) != room.decoding:
             self._looked_up = key
             times = self._passes.ms(room.rows, further)
             self._times = times + (self._calls.ms + self._rest_ms)
@@ -162,7 +163,7 @@ class CostController(Controller):
     def observe(self, batch: Sequence[Observation], report: PassReport) -> None:
         """Correct the times of passes, and see whether the drafter pays."""
         self._steps += 1
-        if not self._due or not only_decoding(batch, report):
+        if not self._due(len(report.rows)) or not only_decoding(batch, report):
             return
         if report.rest_ms is not None:
             self._rests += 1
