@@ -18,8 +18,8 @@ class Room:
 
     Attributes:
         budget: rows that the drafts of this batch may take in all.
-        rows: (context, rows) of every sequence that takes part without these drafts: one row for
-            each that decodes, prompts in chunks, drafts decided before.
+        rows: (context, rows) of every sequence that takes part without these drafts: first one row
+            for each that decodes, then prompts in chunks and drafts decided before.
         decoding: how many of the sequences decode; each gains a token whatever is drafted.
     """
 

@@ -46,8 +46,9 @@ class CostController(Controller):
         (sequences + Σ probabilities) / (drafting + the pass over that many rows + all else)
 
     greatest. The time of a pass is the measured curve, corrected by the passes that are made; the
-    sequences' contexts and the rows that others have in the pass are part of it. All else is what
-    steps have taken beside: verifying, learning, text.
+    sequences' contexts and the rows that others have in the pass are part of it, but for what a
+    prompt's rows take: that time passes whatever is drafted, and beside it any draft would seem
+    cheap. All else is what steps have taken beside: verifying, text.
 
     A drafter that takes a noticeable part of a pass is asked only while that saves time, and is
     asked for no node that is not worth drafting.
@@ -133,10 +134,12 @@ class CostController(Controller):
 
     def _look_up(self, room: Room, further: int) -> None:
         """Find what steps with 0, 1, … `further` drafted rows take, and the least a row adds."""
-        key = len(room.rows), room.decoding, further
-        if self._due(len(room.rows)) or key != self._looked_up or len(room.rows) != room.decoding:
+        key, others = (len(room.rows), room.decoding, further), len(room.rows) > room.decoding
+        if self._due(room.decoding) or key != self._looked_up or others:
             self._looked_up = key
             times = self._passes.ms(room.rows, further)
+            if others:
+                times += self._passes.pass_ms(room.rows[: room.decoding]) - times[0]
             self._times = times + (self._calls.ms + self._rest_ms)
             self._row_ms = max(float((times[1:] - times[:-1]).min()), 0.0)
 

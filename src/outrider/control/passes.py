@@ -153,6 +153,7 @@ class PassTimes:
         own = (self._average[seen] - line[seen]) * (self._seen / (self._seen + SIZE_WEIGHT))[seen]
         self._factor = line + np.interp(SIZES, seen, own)
         self._times[: LARGEST + 1] = measured * np.exp(self._factor)
+        self._times[LARGEST + 1 :] = self._measured[LARGEST + 1 :] * math.exp(self._factor[-1])
         self._recent *= 1.0 - REFIT / SIZE_MEMORY
 
     def _extend(self, rows: int) -> None:
@@ -162,7 +163,7 @@ class PassTimes:
             return
         more = [self._cost.ms([(0, m)]) for m in range(known, max(rows + 1, 2 * known))]
         self._measured = np.append(self._measured, more)
-        self._times = np.append(self._times, more)
+        self._times = np.append(self._times, np.array(more) * math.exp(self._factor[-1]))
 
 
 def slope_factors(

@@ -7,8 +7,9 @@ pays everywhere once it has seen some text.
 
 The work is done in the extension, by one `Grower`: sources guess tokens and say how good their
 evidence is, counting turns evidence into probability, and the tree grows where it is likeliest to
-be accepted. Every step is judged, whether anything was drafted or not, so that what does not pay
-now is noticed when it does.
+be accepted. Every step that a draft was asked for is judged, whether anything of it was verified or
+not, so that what does not pay now is noticed when it does. One call of the extension drafts for a
+whole batch, and one learns from it: beside a pass each line of Python is dear.
 """
 
 from __future__ import annotations

@@ -385,6 +385,63 @@ def test_steps_that_nobody_told_of_are_read_unjudged() -> None:
     assert drafter.draft([entry])[0].tokens[0] == 1
 
 
+@pytest.mark.parametrize("make", [NgramDrafter, SuffixDrafter])
+def test_steps_that_need_not_be_learned_from_are_read_later(
+    make: Callable[[ToyEngine], FreeDrafter],
+) -> None:
+    told, skipped = (make(ToyEngine()) for _ in range(2))
+    entries = [begun(drafter, entry_of([1, 2, 3, 4], 4, 4)) for drafter in (told, skipped)]
+    for drafter, entry in zip((told, skipped), entries, strict=True):
+        for token in (5, 6, 1, 2):
+            entry.tokens.append(token)
+            observation = Observation(entry, EMPTY, Verdict((), token), asked=drafter is told)
+            drafter.observe([observation], ANY)
+    trees = [told.draft(entries[:1])[0], skipped.draft(entries[1:])[0]]
+    assert trees[0].tokens == trees[1].tokens == (3, 4, 5, 6)
+
+
+def test_rows_of_steps_that_need_not_be_learned_from_are_not_recycled() -> None:
+    drafter = RecycleDrafter(ToyEngine(), k=1)
+    entry = begun(drafter, entry_of([1, 2]))
+    entry.tokens.append(9)
+    drafter.observe([Observation(entry, EMPTY, Verdict((), 9), asked=False)], favouring([3]))
+    assert not guessed(drafter, [1, 2])
+
+
+def test_past_outputs_are_whole_even_if_their_end_was_not_learned_from() -> None:
+    drafter = SuffixDrafter(ToyEngine(), past=True)
+    entry = begun(drafter, entry_of([1, 2]))
+    entry.tokens += [3, 4, 5]
+    drafter.end(entry)
+    assert guessed(drafter, [7, 3, 4]).keys() == {5}
+
+
+def test_each_entry_of_a_batch_learns_from_its_own_rows() -> None:
+    drafter = RecycleDrafter(ToyEngine(), k=1)
+    one, other = begun(drafter, entry_of([1, 2])), begun(drafter, entry_of([3, 4], number=1))
+    for entry in (one, other):
+        entry.tokens.append(9)
+    seen = [
+        Observation(one, Tree.chain([7], [0.5]), Verdict((), 9), root=0),
+        Observation(other, EMPTY, Verdict((), 9), root=2),
+    ]
+    drafter.observe(seen, favouring([10], [11], [12]))
+    assert list(guessed(drafter, [1, 2])) == [10]
+    assert list(guessed(drafter, [2, 7])) == [11]
+    assert list(guessed(drafter, [3, 4])) == [12]
+
+
+def test_a_batch_gets_the_drafts_of_its_entries() -> None:
+    texts = [[1, 2, 3, 1], [5, 6, 5, 6], [8, 9]]
+    drafter = FreeDrafter(ToyEngine(), ("ngram", "suffix"))
+    batch = [begun(drafter, entry_of(text, 4, 2, i)) for i, text in enumerate(texts)]
+    batch[1].max_nodes = 0
+    alone = [drafter.draft([entry])[0] for entry in batch]
+    assert drafter.draft(batch) == alone
+    assert alone[0].tokens == (2, 3)
+    assert alone[1:] == [EMPTY, EMPTY]
+
+
 def test_an_entry_that_never_began() -> None:
     drafter = SuffixDrafter(ToyEngine())
     entry = entry_of([1, 2], number=5)
