@@ -71,6 +71,11 @@ class Calls:
         return self._ms
 
     @property
+    def paused(self) -> bool:
+        """Whether the drafter is asked only to see whether it pays again."""
+        return self._paused
+
+    @property
     def cheap(self) -> bool:
         """Whether a call takes a small part of a pass."""
         return self._cheap

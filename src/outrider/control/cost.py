@@ -32,9 +32,12 @@ FORGET: Final = 0.95
 than twice as much, because nodes that are not verified take time too."""
 
 LOOK_EVERY: Final = 8
-"""Where drafting is cheap, a sequence is in so many steps of which one is learned from, and times
-are looked up anew: a step of one sequence is short, and Python's part of it is not to be noticed.
-Those of several are longer, and what they take in all is soon wrong."""
+"""Where drafting is cheap, one step in so many is learned from, and times are looked up anew: a step
+is short, and Python's part of it is not to be noticed. With several sequences it is one in as many
+fewer, for their steps are longer, and what drafts cost them decides more narrowly."""
+
+LOOK_LEAST: Final = 2
+"""One step in so many at the most."""
 
 
 class CostController(Controller):
@@ -96,8 +99,9 @@ class CostController(Controller):
         self._worth = float(self._max_nodes)
 
     def _due(self, sequences: int) -> bool:
-        every = LOOK_EVERY // sequences if self._calls.cheap else 1
-        return every < 2 or self._steps % every == 0
+        if self._calls.paused:
+            return self._called or self._steps % LOOK_EVERY == 0
+        return not self._calls.cheap or self._steps % max(LOOK_EVERY // sequences, LOOK_LEAST) == 0
 
     def limit(self, batch: Sequence[DraftEntry], room: Room) -> None:
         """As many nodes as may pay; none at steps at which the drafter is not to be asked."""
