@@ -144,8 +144,9 @@ class CostController(Controller):
             times = self._passes.ms(room.rows, further)
             if others:
                 times += self._passes.pass_ms(room.rows[: room.decoding]) - times[0]
-            self._times = times + (self._calls.ms + self._rest_ms)
             self._row_ms = max(float((times[1:] - times[:-1]).min()), 0.0)
+            times += self._calls.ms + self._rest_ms
+            self._times = times
 
     def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], room: Room) -> list[Tree]:
         """The best prefix of all nodes, likeliest first."""

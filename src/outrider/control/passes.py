@@ -90,9 +90,11 @@ class PassTimes:
         """
         total = sum(count for _, count in rows)
         self._extend(total + further)
-        attention = self._cost.ms(rows) - self._measured[total]
-        times = self._times[total : total + further + 1] + attention
-        return np.asarray(times * math.exp(self._common))
+        attention = self._cost.ms(rows) - float(self._measured[total])
+        scale = math.exp(self._common)
+        times: NDArray[np.float64] = self._times[total : total + further + 1] * scale
+        times += attention * scale
+        return times
 
     def pass_ms(self, rows: Sequence[tuple[int, int]]) -> float:
         """Milliseconds of a pass over `rows`."""
