@@ -32,9 +32,9 @@ FORGET: Final = 0.95
 than twice as much, because nodes that are not verified take time too."""
 
 LOOK_EVERY: Final = 8
-"""Where drafting is cheap, one step in so many is learned from, and times are looked up anew: a step
-is short, and Python's part of it is not to be noticed. With several sequences it is one in as many
-fewer, for their steps are longer, and what drafts cost them decides more narrowly."""
+"""Where drafting is cheap, one step in so many is learned from, and times are looked up anew: a
+step is short, and Python's part of it is not to be noticed. With several sequences it is one in as
+many fewer, for their steps are longer, and what drafts cost them decides more narrowly."""
 
 LOOK_LEAST: Final = 2
 """One step in so many at the most."""
