@@ -74,6 +74,47 @@ def best_prefix(
     gain: float,
 ) -> list[list[int]]: ...
 
+LARGEST: int
+
+class PassTimes:
+    def __init__(
+        self, measured: Sequence[float], first_ms: float, further_ms: float, sequence_ms: float
+    ) -> None: ...
+    def ms(self, rows: Sequence[tuple[int, int]], further: int = 0) -> list[float]: ...
+    def row_ms(self, context: int) -> float: ...
+    def observe(self, rows: Sequence[tuple[int, int]], ms: float) -> None: ...
+
+PROBE_NODES: int
+
+class CostRule:
+    def __init__(self, passes: PassTimes, max_nodes: int, gain: float) -> None: ...
+    def limit(
+        self,
+        ids: Sequence[int],
+        contexts: Sequence[int],
+        rows: Sequence[tuple[int, int]],
+        decoding: int,
+        budget: int,
+    ) -> tuple[int, list[float]]: ...
+    def choose(
+        self,
+        parents: Sequence[Sequence[int]],
+        probabilities: Sequence[Sequence[float]],
+        most: Sequence[int],
+        decoding: int,
+        budget: int,
+    ) -> list[list[int]]: ...
+    def passed(self, sequences: int) -> bool: ...
+    def observe(
+        self,
+        rows: Sequence[tuple[int, int]],
+        accepted: int,
+        draft_ms: float,
+        pass_ms: float,
+        sampling_ms: float,
+        rest_ms: float | None,
+    ) -> None: ...
+
 BLOCK_TOKENS: int
 
 def kernels() -> list[str]: ...

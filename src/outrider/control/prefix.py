@@ -53,7 +53,7 @@ def best_prefix(
         tokens,
         gain,
     )
-    return [_picked(tree, nodes) for tree, nodes in zip(trees, chosen, strict=True)]
+    return [picked(tree, nodes) for tree, nodes in zip(trees, chosen, strict=True)]
 
 
 def reference_best_prefix(
@@ -72,7 +72,7 @@ def reference_best_prefix(
     rates[0] *= gain
     best = chosen[: int(np.argmax(rates))]
     return [
-        _picked(tree, sorted(node for _, node, owner in best if owner == i))
+        picked(tree, sorted(node for _, node, owner in best if owner == i))
         for i, tree in enumerate(trees)
     ]
 
@@ -113,10 +113,11 @@ def trimmed(trees: Sequence[Tree], most: Sequence[int], budget: int) -> list[Tre
     nodes: list[list[int]] = [[] for _ in trees]
     for _, node, i in likeliest(trees, most, budget):
         nodes[i].append(node)
-    return [_picked(tree, sorted(kept)) for tree, kept in zip(trees, nodes, strict=True)]
+    return [picked(tree, sorted(kept)) for tree, kept in zip(trees, nodes, strict=True)]
 
 
-def _picked(tree: Tree, nodes: Sequence[int]) -> Tree:
+def picked(tree: Tree, nodes: Sequence[int]) -> Tree:
+    """`tree.pick(nodes)`, and the tree itself where that is all of it."""
     if len(nodes) == len(tree):
         return tree
     return tree.pick(nodes) if nodes else EMPTY

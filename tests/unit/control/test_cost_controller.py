@@ -8,8 +8,8 @@ from control.synthetic_steps import Chains, ListedCost, entries, simulate
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from outrider._native import PROBE_NODES
 from outrider.control.base import PassReport, Room
-from outrider.control.calls import PROBE_NODES
 from outrider.control.cost import CostController
 from outrider.control.prefix import best_prefix
 from outrider.drafters.base import Observation

@@ -15,7 +15,7 @@ MEASURED = ListedCost([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7])
 
 def shape(times: PassTimes) -> np.ndarray:
     """1 to 8 rows, in passes over one."""
-    ms = times.ms([(1, 1)], 7)
+    ms = np.array(times.ms([(1, 1)], 7))
     return ms / ms[0]
 
 
@@ -117,5 +117,5 @@ def test_proportions_are_found_within_a_hundred_passes_of_many_sizes() -> None:
     for _ in range(100):
         rows = int(random.integers(8, 25))
         times.observe([(1, rows)], 3.0 * true[rows - 1] * random.uniform(0.95, 1.05))
-    ms = times.ms([(1, 8)], 16)
+    ms = np.array(times.ms([(1, 8)], 16))
     assert ms / ms[0] == pytest.approx(true[7:] / true[7], rel=0.06)
