@@ -15,14 +15,17 @@ STEP_FIELDS = tuple(f.name for f in fields(Step))
 
 
 def count(step: Step, plan: Sequence[Planned], verified: Sequence[tuple[Planned, Verdict]]) -> None:
-    """Set the step's counters, and count the rows of each completion."""
+    """Count a new step, and count the rows of each completion."""
     step.requests = len(plan)
-    step.prefill_rows = sum(p.count for p in plan if p.prefill)
-    step.decode_rows = sum(not p.prefill for p in plan)
-    step.draft_rows = sum(len(p.tree) for p in plan)
-    step.accepted = sum(len(verdict.accepted) for _, verdict in verified)
     for planned in plan:
-        planned.run.usage.rows += planned.count + len(planned.tree)
+        if planned.prefill:
+            step.prefill_rows += planned.count
+        else:
+            step.decode_rows += 1
+        step.draft_rows += planned.drafted
+        planned.run.usage.rows += planned.count + planned.drafted
+    for _, verdict in verified:
+        step.accepted += len(verdict.accepted)
 
 
 def report(step: Step, plan: Sequence[Planned], before: Step | None) -> PassReport:
@@ -80,13 +83,13 @@ def count_tokens(planned: Planned, verdict: Verdict, kept: int) -> None:
     if planned.prefill:
         return
     usage.steps += 1
-    if not len(planned.tree):
+    if not planned.drafted:
         empty = planned.draft is not None and planned.draft.empty
         usage.empty_steps += empty
         usage.plain_steps += not empty
         return
     usage.draft_steps += 1
-    usage.draft_tokens += len(planned.tree)
+    usage.draft_tokens += planned.drafted
     accepted = min(len(verdict.accepted), kept)
     usage.accepted_tokens += accepted
     positions = usage.accepted_per_position

@@ -95,6 +95,8 @@ def prune(tree: Tree, depth: int, constraint: Constraint | None, state: object |
     Returns:
         The rest; nothing where the constraint itself fails, for verification meets the same fault.
     """
+    if constraint is None and len(tree) <= depth:
+        return tree  # no path has more nodes than the whole
     below, states = [0] * len(tree), {ROOT: state}
     kept = []
     for node, (token, parent) in enumerate(zip(tree.tokens, tree.parents, strict=True)):

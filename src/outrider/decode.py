@@ -25,7 +25,7 @@ from outrider.plan import Plan
 from outrider.scheduler import Job, Run, Scheduler
 from outrider.tree import Tree
 from outrider.types import Event, FinishReason, Speculation, Step, TokenLogprob, Verdict
-from outrider.verify import Mask, Verifier
+from outrider.verify import Mask
 
 PREFILL_CHUNK = 256
 """Prompt rows in one pass beside decoding ones: a longer chunk delays the others' next token."""
@@ -174,13 +174,11 @@ class Loop:
         for job, error in refused:
             self._refuse(job, "error", str(error))
 
-    def _parts(self, run: Run) -> tuple[Drafter, Controller, Verifier]:
-        return self.parts.of(run.job.speculation)
-
     def _begin(self, run: Run) -> None:
+        run.parts = self.parts.of(run.job.speculation)
         if not run.drafts:
             return
-        drafter, _, _ = self._parts(run)
+        drafter, _, _ = run.parts
         try:
             drafter.begin(run.entry)
         except Exception as error:
@@ -235,7 +233,7 @@ class Loop:
         """Whole batches: runs that share drafter and controller are served together."""
         groups: dict[tuple[int, int], tuple[Drafter, Controller, list[Run]]] = {}
         for run in runs:
-            drafter, controller, _ = self._parts(run)
+            drafter, controller, _ = run.parts
             key = id(drafter), id(controller)
             groups.setdefault(key, (drafter, controller, []))[2].append(run)
         return list(groups.values())
@@ -310,7 +308,7 @@ class Loop:
         return verdict
 
     def _judge(self, outcome: Pass, run: Run, root: int, tree: Tree) -> Verdict:
-        _, _, verifier = self._parts(run)
+        _, _, verifier = run.parts
         position, sampler = len(run.entry.tokens), run.entry.sampler
         mask = self._mask(run, tree)
         return verifier.verify(outcome, root, position, tree, sampler, mask=mask)
@@ -355,6 +353,7 @@ class Loop:
                 p.run.entry, p.tree, verdict, p.root or 0, p.prefill or p.run.entry.max_nodes > 0
             )
             for p, verdict in verified
+            if p.run.drafts
         }
         before = self.steps[-1] if self.steps else None
         drafting = [planned.run for planned, _ in verified if planned.run.drafts]
@@ -403,7 +402,7 @@ class Loop:
             piece.text,
             tuple(kept),
             self._origins(planned, accepted)[: len(kept)],
-            len(planned.tree),
+            planned.drafted,
             chosen,
             self._prompt_report(run),
             reason,
@@ -438,7 +437,7 @@ class Loop:
         self.scheduler.release(run)
         run.usage.total_ms = (time.perf_counter() - run.submitted) * 1000
         if run.drafts:
-            drafter, _, _ = self._parts(run)
+            drafter, _, _ = run.parts
             try:
                 drafter.end(run.entry)
             except Exception as failure:

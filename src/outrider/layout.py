@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from outrider.engines.base import Rows, RowsBuilder
 from outrider.scheduler import Run
@@ -29,10 +29,13 @@ class Planned:
     Attributes:
         first: its first row.
         count: its committed rows; drafted ones follow.
+        context: tokens of its history before the pass.
         draft: what they are; None where the run is not speculated in this step.
         root: the row whose logits choose the next token; None while the prompt is not done.
         prefill: whether the committed rows are the prompt's.
         gained: tokens that came of it, the end of text included.
+        tree: the drafted rows.
+        drafted: how many they are.
     """
 
     run: Run
@@ -42,11 +45,13 @@ class Planned:
     root: int | None
     prefill: bool
     gained: int = 0
+    context: int = 0
+    tree: Tree = field(init=False)
+    drafted: int = field(init=False)
 
-    @property
-    def tree(self) -> Tree:
-        """The drafted rows."""
-        return EMPTY if self.draft is None else self.draft.tree
+    def __post_init__(self) -> None:
+        self.tree = EMPTY if self.draft is None else self.draft.tree
+        self.drafted = len(self.tree)
 
 
 def next_chunks(running: Iterable[Run], room: int) -> list[Chunk]:
@@ -73,30 +78,28 @@ def lay_out(
     """
     rows, plan = RowsBuilder(), []
     for run in decoding:
+        tokens, sequence = run.entry.tokens, run.sequence.id
+        root = rows.row(sequence, tokens[-1], commit=True, want_logits=True)
         draft = drafts.get(run.entry.id)
-        pending = run.entry.tokens[-1:]
-        root = rows.chain(run.sequence.id, pending, commit=True, want_logits=True)
-        if draft is not None:
-            rows.tree(run.sequence.id, draft.tree, root)
-        plan.append(Planned(run, root, 1, draft, root, prefill=False))
+        planned = Planned(run, root, 1, draft, root, prefill=False, context=len(tokens))
+        if planned.drafted:
+            rows.tree(sequence, planned.tree, root)
+        plan.append(planned)
     for run, tokens in chunks:
+        context = run.computed
         run.computed += len(tokens)
         first, every = len(rows), run.job.prompt_logprobs is not None
         last = rows.chain(run.sequence.id, tokens, commit=True, want_logits=every)
         root_row = None if run.prefilling else last
         if root_row is not None:
             rows.want_logits[root_row] = True
-        plan.append(Planned(run, first, len(tokens), None, root_row, prefill=True))
+        planned = Planned(run, first, len(tokens), None, root_row, prefill=True, context=context)
+        plan.append(planned)
     return rows.rows(), plan
 
 
 def sequence_rows(plan: Sequence[Planned], *, drafts: bool) -> tuple[tuple[int, int], ...]:
-    """(context, rows) of each sequence in the pass; before histories grow by what was said."""
-    return tuple(
-        (
-            p.run.computed - p.count if p.prefill else len(p.run.entry.tokens),
-            p.count + (len(p.tree) if drafts else 0),
-        )
-        for p in plan
-        if p.count
-    )
+    """(context, rows) of each sequence in the pass."""
+    if drafts:
+        return tuple([(p.context, p.count + p.drafted) for p in plan if p.count])
+    return tuple([(p.context, p.count) for p in plan if p.count])

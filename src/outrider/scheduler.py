@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from outrider.constraints import GuardedConstraint
-from outrider.drafters.base import DraftEntry
+from outrider.control.base import Controller
+from outrider.drafters.base import DraftEntry, Drafter
 from outrider.engines.base import CachedSequence, TargetModel
 from outrider.errors import CapacityError, OutriderError
 from outrider.sampling import Sampler
 from outrider.types import Constraint, Event, Sampling, Speculation, TokenLogprob, Usage
+from outrider.verify import Verifier
 
 
 class TextPiece(Protocol):
@@ -99,6 +101,7 @@ class Run:
         promised: sequences that hold the cache promised to completions still to be forked.
         constraint: the request's, and `state` where it stands.
         drafts: whether it is speculated.
+        parts: what drafts for it, controls that and verifies; set when it begins.
     """
 
     job: Job
@@ -116,6 +119,7 @@ class Run:
     first_token: float = 0.0
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     prompt_reported: bool = False
+    parts: tuple[Drafter, Controller, Verifier] = field(init=False)
 
     @property
     def prefilling(self) -> bool:

@@ -97,6 +97,14 @@ class Tree:
 
     def pick(self, nodes: Sequence[int]) -> Tree:
         """The tree of these nodes, ascending and with every parent among them."""
+        count = len(nodes)
+        if nodes and nodes[-1] == count - 1 and not self.distributions:
+            return Tree(
+                self.tokens[:count],
+                self.parents[:count],
+                self.probabilities[:count],
+                origins=self.origins[:count],
+            )
         place = {node: i for i, node in enumerate(nodes)}
         place[ROOT] = ROOT
         return Tree(

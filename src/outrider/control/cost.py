@@ -13,6 +13,7 @@ from outrider.engines.base import Cost
 from outrider.errors import UsageError
 from outrider.tree import Tree
 
+
 class CostController(Controller):
     """Verifies the nodes of all drafts that make the whole batch fastest; none is a choice too.
 

@@ -78,14 +78,22 @@ class RowsBuilder:
     def __len__(self) -> int:
         return len(self.token)
 
-    def row(self, sequence: int, token: int, parent: int, *, commit: bool = False) -> int:
-        """One more row, without logits; its number."""
+    def row(
+        self,
+        sequence: int,
+        token: int,
+        parent: int = HISTORY,
+        *,
+        commit: bool = False,
+        want_logits: bool = False,
+    ) -> int:
+        """One more row; its number."""
         self.sequence.append(sequence)
         self.token.append(token)
         self.parent.append(parent)
         self.commit.append(commit)
-        self.want_logits.append(False)
-        return len(self) - 1
+        self.want_logits.append(want_logits)
+        return len(self.token) - 1
 
     def chain(
         self,
@@ -98,8 +106,7 @@ class RowsBuilder:
     ) -> int:
         """A row a token, each the child of the one before; the last one's number, or `parent`."""
         for token in tokens:
-            parent = self.row(sequence, token, parent, commit=commit)
-            self.want_logits[parent] = want_logits
+            parent = self.row(sequence, token, parent, commit=commit, want_logits=want_logits)
         return parent
 
     def tree(self, sequence: int, tree: Tree, root: int) -> None:
@@ -113,13 +120,9 @@ class RowsBuilder:
 
     def rows(self) -> Rows:
         """What was collected."""
-        return Rows(
-            np.array(self.sequence, np.int32),
-            np.array(self.token, np.int32),
-            np.array(self.parent, np.int32),
-            np.array(self.commit, np.bool_),
-            np.array(self.want_logits, np.bool_),
-        )
+        numbers = np.array((self.sequence, self.token, self.parent), np.int32)
+        flags = np.array((self.commit, self.want_logits), np.bool_)
+        return Rows(*numbers, *flags)
 
 
 class CachedSequence(Protocol):
