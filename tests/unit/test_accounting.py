@@ -88,6 +88,22 @@ def test_a_pass_without_its_drafts_is_as_much_shorter_as_the_cost_curve_says():
     assert all(pass_ms == found for pass_ms, rows, found in seen if rows == 0)
 
 
+def test_controllers_are_told_the_contexts_before_the_pass():
+    asked = Asked(PROMPT, speculation=Speculation(drafter="oracle", num_draft_tokens=3))
+    seen, real = [], accounting.report
+
+    def watch(step, plan, before):
+        seen.append(real(step, plan, before).rows)
+        return real(step, plan, before)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounting, "report", watch)
+        run(loop_on(prefill_chunk=4), asked)
+    # The prompt in chunks of which only the last says a token; then drafts that are all accepted.
+    assert seen[0] == ((8, 3),)
+    assert seen[1:4] == [((len(PROMPT) + 1 + 4 * i, 4),) for i in range(3)]
+
+
 def test_a_pass_without_decoding_is_nobody_s():
     accounting.charge(Step(pass_ms=3.0), 3.0, [])
 

@@ -82,4 +82,8 @@ def test_random_trees(tree: Tree) -> None:
     for node, parent in enumerate(tree.parents):
         assert tree.path(node) == (*tree.path(parent), node)
         assert products[node] <= (1.0 if parent == ROOT else products[parent])
-    assert tree.pick(range(len(tree))) == tree
+    for count in range(len(tree) + 1):
+        first = tree.pick(range(count))
+        assert (first.tokens, first.parents) == (tree.tokens[:count], tree.parents[:count])
+        assert first.probabilities == tree.probabilities[:count]
+    assert first == tree

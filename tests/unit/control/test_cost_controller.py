@@ -252,3 +252,9 @@ def test_the_times_of_a_pass_with_a_prompt_are_not_kept_for_the_next() -> None:
     with_prompt = price(Room(64, (rows[0], (0, 200)), 1))
     assert with_prompt < 0.5 * expected
     assert price(decoding) == pytest.approx(expected)
+
+
+def test_a_choice_without_limits_is_refused() -> None:
+    controller = CostController(ToyCost())
+    with pytest.raises(UsageError, match="differ in number"):
+        controller.choose(entries(1), [Tree.chain([1], [0.5])], Room(9, ((1, 1),), 1))

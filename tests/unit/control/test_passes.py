@@ -3,10 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from control.synthetic_steps import ListedCost, entries
+from hypothesis import given
+from hypothesis import strategies as st
 
+from outrider import _native
 from outrider.control.base import PassReport
 from outrider.control.passes import LARGEST, PassTimes, only_decoding
 from outrider.drafters.base import Observation
+from outrider.engines.cost import CostCurve
+from outrider.errors import UsageError
 from outrider.tree import Tree
 from outrider.types import Verdict
 
@@ -23,6 +28,24 @@ def test_before_any_pass_the_curve_is_what_was_measured() -> None:
     times = PassTimes(MEASURED)
     assert times.ms([(1, 1)], 7) == pytest.approx(MEASURED.times)
     assert times.ms([(1, 3), (1, 2)], 3) == pytest.approx(MEASURED.times[4:])
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 40)), min_size=1, max_size=16)
+
+
+@given(ROWS, st.integers(0, 300), st.lists(st.floats(0.1, 9.0), min_size=4, max_size=4))
+def test_of_a_measured_curve_nothing_is_lost(
+    rows: list[tuple[int, int]], further: int, steps: list[float]
+) -> None:
+    """Contexts and numbers of rows far beyond those that are learned from included."""
+    cost = CostCurve((1, 4, 16, 32), tuple(np.cumsum(steps).tolist()), 0.4, 0.3, 0.03, 30, 0.01)
+    times = PassTimes(cost)
+    (context, count), *others = rows
+    found = times.ms(rows, further)
+    assert len(found) == 1 + further
+    assert found[0] == pytest.approx(cost.ms(rows))
+    expected = cost.ms([(context, count + further), *others])
+    assert found[further] + further * times.row_ms(context) == pytest.approx(expected)
 
 
 def test_context_is_part_of_the_pass_and_of_a_further_row() -> None:
@@ -119,3 +142,17 @@ def test_proportions_are_found_within_a_hundred_passes_of_many_sizes() -> None:
         times.observe([(1, rows)], 3.0 * true[rows - 1] * random.uniform(0.95, 1.05))
     ms = np.array(times.ms([(1, 8)], 16))
     assert ms / ms[0] == pytest.approx(true[7:] / true[7], rel=0.06)
+
+
+def test_what_is_no_pass_is_refused() -> None:
+    with pytest.raises(UsageError, match=f"A measured curve has to have {LARGEST + 1} times"):
+        _native.PassTimes([0.0, 1.0], 0.0, 0.0, 0.0)
+    with pytest.raises(UsageError, match="negative number of rows"):
+        PassTimes(MEASURED).ms([(1, -1)])
+
+
+def test_what_teaches_nothing_changes_nothing() -> None:
+    times = PassTimes(MEASURED)
+    for rows, ms in (([], 1.0), ([(1, 0)], 1.0), ([(1, 2)], 0.0), ([(1, 2)], float("nan"))):
+        times.observe(rows, ms)
+    assert times.ms([(1, 1)], 7) == pytest.approx(MEASURED.times)
