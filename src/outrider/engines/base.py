@@ -120,9 +120,10 @@ class RowsBuilder:
 
     def rows(self) -> Rows:
         """What was collected."""
-        numbers = np.array((self.sequence, self.token, self.parent), np.int32)
-        flags = np.array((self.commit, self.want_logits), np.bool_)
-        return Rows(*numbers, *flags)
+        # numpy converts one list of numbers in a third of the time that several take.
+        numbers = np.array(self.sequence + self.token + self.parent, np.int32)
+        flags = np.array(self.commit + self.want_logits, np.bool_)
+        return Rows(*numbers.reshape(3, -1), *flags.reshape(2, -1))
 
 
 class CachedSequence(Protocol):
