@@ -112,7 +112,7 @@ class ScoreTable:
 def _edges(scores: Array, bins: int) -> Array:
     """Where quantile bins begin: at scores that occur, so that none is empty."""
     found = np.unique(np.quantile(scores, np.arange(1, bins) / bins, method="higher"))
-    return found[found > scores.min()]
+    return np.asarray(found[found > scores.min()])
 
 
 def _transitions(

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from outrider.tasks import Problem
 
 from outrider.strategies.cascade.stage import Answer
+from outrider.tasks import Problem
 from outrider.types import Message
 
 Features = dict[str, float]
@@ -89,7 +89,7 @@ def answer_features(answer: Answer, earlier: Sequence[Answer] = ()) -> Features:
         "answered": float(answer.answer is not None),
         "answer_characters": len(answer.answer or ""),
         "cut_off": float(answer.finish_reason == "length"),
-        "agreement": found.count(answer.answer) / len(answer.votes) if found else 0.0,
+        "agreement": answer.votes.count(answer.answer) / len(answer.votes) if found else 0.0,
         "different_answers": len(set(found)),
         "self_check": math.nan if answer.yes is None else answer.yes,
         "earlier_agreement": float(np.mean(same)) if same else math.nan,

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
-from outrider.tasks import Problem
-from outrider.tasks.base import fill
-
 from outrider.errors import OutriderError
 from outrider.sampling import derive_seed
 from outrider.strategies.cascade.settings import Example, StageSettings
+from outrider.tasks import Problem
+from outrider.tasks.base import fill
 from outrider.types import Choice, Completion, Generator, Message, Request, Sampling, TokenLogprob
 
 TOP: Final = 5
@@ -95,7 +94,8 @@ class Answer:
     def of(cls, values: dict[str, Any]) -> Self:
         """The answer that `record` was made of."""
         lists = ("votes", "logprobs", "entropies")
-        return cls(**{k: tuple(v) if k in lists else v for k, v in values.items()})
+        made: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in values.items()}
+        return cls(**made)
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it; four figures of a log-probability are enough for every feature."""

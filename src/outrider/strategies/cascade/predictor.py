@@ -1,0 +1,417 @@
+"""The quality predictor: how likely a stage's answer is right, before any answer and after each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outrider.errors import UsageError
+from outrider.strategies.cascade import regressors
+from outrider.strategies.cascade.answers import Question, data_hash
+from outrider.strategies.cascade.costs import StageCost
+from outrider.strategies.cascade.features import (
+    Features,
+    answer_features,
+    keyword_features,
+    question_features,
+)
+from outrider.strategies.cascade.settings import CascadeSettings, PredictorSettings, digest
+from outrider.strategies.cascade.stage import Answer
+from outrider.tasks import Problem
+from outrider.types import Message
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Complexity = Literal["simple", "medium", "complex"]
+
+FORMAT: Final = "outrider.cascade.predictor/1"
+COMPLEXITIES: Final[tuple[Complexity, ...]] = ("simple", "medium", "complex")
+
+
+@dataclass(frozen=True, slots=True)
+class StagePredictor:
+    """One stage's probability.
+
+    Attributes:
+        names: of the features, in the order of the model's columns.
+        model: log-odds from features.
+        calibration: probabilities from log-odds.
+    """
+
+    names: tuple[str, ...]
+    model: regressors.Model
+    calibration: regressors.Calibration
+
+    def score(self, features: Sequence[Features]) -> Array:
+        """The probabilities, float64[questions]."""
+        return self.calibration.probabilities(self.model.log_odds(matrix(features, self.names)))
+
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """What `record` was made of."""
+        return cls(
+            tuple(values["names"]),
+            regressors.Model.of(values["model"]),
+            regressors.Calibration.of(values["calibration"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Questions that every stage answered, as numbers.
+
+    Attributes:
+        scores: calibrated probabilities, before generation and after each stage,
+            float64[questions, 1 + stages].
+        correct: bool[questions, stages].
+        costs: in the unit of the cascade, float64[questions, stages].
+    """
+
+    scores: Array
+    correct: Flags
+    costs: Array
+
+    def pick(self, rows: NDArray[Any]) -> Outcomes:
+        """Some of the questions."""
+        return Outcomes(self.scores[rows], self.correct[rows], self.costs[rows])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A trained predictor, with the outcomes from which policies are fitted.
+
+    Attributes:
+        stages: each stage's fingerprint, by its name, in their order.
+        models: the fingerprints of the models that answered, by stage; empty where they told none.
+        kind: of regressor.
+        data: a hash of the questions, answers and grades of the training.
+        seen: hashes of the questions it was trained on.
+        predictors: before generation, and after each stage.
+        costs: of each stage.
+        edges: the scores before generation at which complexity changes, descending.
+        training: the outcomes of the training, with scores that are out of sample.
+        unit: of the costs.
+        bins: of the table of transitions.
+    """
+
+    stages: Mapping[str, str]
+    models: Mapping[str, tuple[str, ...]]
+    kind: str
+    data: str
+    seen: frozenset[str]
+    predictors: tuple[StagePredictor, ...]
+    costs: tuple[StageCost, ...]
+    edges: tuple[float, float]
+    training: Outcomes
+    unit: str
+    bins: int
+
+    def before(self, problem: Problem, earlier: Sequence[Message] = ()) -> float:
+        """The probability that the first stage will be right."""
+        return float(self.predictors[0].score([question_features(problem, earlier)])[0])
+
+    def after(
+        self,
+        stage: int,
+        problem: Problem,
+        answers: Sequence[Answer],
+        earlier: Sequence[Message] = (),
+    ) -> float:
+        """The probability that the last of the answers is right.
+
+        Args:
+            stage: that gave it, from 1.
+            problem: the question.
+            answers: of the stages that have answered, in the order in which they were asked.
+            earlier: turns of the conversation before the question.
+        """
+        features = joined(problem, answers, earlier)
+        return float(self.predictors[stage].score([features])[0])
+
+    def complexity(self, before: float) -> Complexity:
+        """The class of a question by its score before generation; thirds of the training's."""
+        return COMPLEXITIES[sum(before < edge for edge in self.edges)]
+
+    def outcomes(self, questions: Sequence[Question], settings: CascadeSettings) -> Outcomes:
+        """Scores of questions that were not trained on."""
+        columns = [
+            predictor.score([_features(q, stage) for q in questions])
+            for stage, predictor in enumerate(self.predictors)
+        ]
+        return _outcomes(np.stack(columns, axis=1), questions, self.costs, settings)
+
+    def unseen(self, questions: Sequence[Question]) -> list[Question]:
+        """The questions that it was not trained on.
+
+        Raises:
+            UsageError: answers of the training were changed since, or there is no other question.
+        """
+        known = [q for q in questions if identity(q) in self.seen]
+        if known and data_hash(known) != self.data:
+            raise UsageError(
+                "The answers have changed since the predictor was trained on them; train it again."
+            )
+        left = [q for q in questions if identity(q) not in self.seen]
+        if not left:
+            raise UsageError(
+                "The predictor was trained on every question of the answers; collect others, or "
+                "train with a holdout."
+            )
+        return left
+
+    def check(self, settings: CascadeSettings) -> None:
+        """Raise where it was made for other stages.
+
+        Raises:
+            UsageError: it was.
+        """
+        now = settings.fingerprints()
+        if list(now) != list(self.stages):
+            raise UsageError(
+                f"The predictor was trained for the stages {', '.join(self.stages)}, and the "
+                f"cascade has {', '.join(now)}; train it again."
+            )
+        for name, fingerprint in now.items():
+            if fingerprint != self.stages[name]:
+                raise UsageError(
+                    f"The predictor was trained when the stage {name!r} had other settings; train "
+                    "it again on answers collected with these."
+                )
+        if settings.cost.unit != self.unit:
+            raise UsageError(
+                f"The predictor counts costs in {self.unit}, and the cascade in "
+                f"{settings.cost.unit}; train it again."
+            )
+
+    def check_model(self, answer: Answer) -> None:
+        """Raise where another model answers than those of the training.
+
+        Raises:
+            UsageError: it does.
+        """
+        known = self.models.get(answer.stage)
+        if known and answer.model is not None and answer.model not in known:
+            raise UsageError(
+                f"The model of the stage {answer.stage!r} is another than the predictor was "
+                "trained with; train it again."
+            )
+
+    # ----------------------------------------------------------------- the file
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values |= {
+            "seen": sorted(self.seen),
+            "predictors": [predictor.record() for predictor in self.predictors],
+            "costs": [cost.record() for cost in self.costs],
+            "training": {
+                "scores": np.round(self.training.scores, 6).tolist(),
+                "correct": self.training.correct.astype(int).tolist(),
+                "costs": np.round(self.training.costs, 4).tolist(),
+            },
+        }
+        try:
+            text = json.dumps({"format": FORMAT, **values}, ensure_ascii=False)
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            UsageError: the file cannot be read, or is no predictor of this version.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"The predictor {path} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise UsageError(f"The predictor {path} is not JSON: {error}.") from error
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise UsageError(
+                f"{path} is no predictor of this version; `outrider cascade train` makes one."
+            )
+        try:
+            training = values.pop("training")
+            return cls(
+                **{
+                    **values,
+                    "models": {name: tuple(found) for name, found in values["models"].items()},
+                    "seen": frozenset(values["seen"]),
+                    "predictors": tuple(map(StagePredictor.of, values["predictors"])),
+                    "costs": tuple(map(StageCost.of_record, values["costs"])),
+                    "edges": tuple(values["edges"]),
+                    "training": Outcomes(
+                        np.array(training["scores"], np.float64),
+                        np.array(training["correct"], np.bool_),
+                        np.array(training["costs"], np.float64),
+                    ),
+                }
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"The predictor {path} is damaged: {error!r}.") from error
+
+
+# ------------------------------------------------------------------------- training
+
+
+def train(
+    questions: Sequence[Question], settings: CascadeSettings, costs: Sequence[StageCost]
+) -> Predictor:
+    """Fit a predictor, and the outcomes from which policies are made.
+
+    Of the questions that are not held out, one part fits the models and another calibrates them.
+    The scores of the first part, from which policies learn, come from models fitted to its other
+    folds, so that no score knows its own answer.
+
+    Args:
+        questions: collected and graded, those to hold out included.
+        settings: of the cascade.
+        costs: of its stages.
+
+    Raises:
+        UsageError: there are too few questions, or scikit-learn is missing.
+    """
+    regressors.check()
+    known = settings.predictor
+    fitting, calibrating = split(questions, known)
+    if len(fitting) < 2 * known.folds or len(calibrating) < 10:
+        raise UsageError(
+            f"Training needs some hundred questions; there are {len(fitting)} to fit and "
+            f"{len(calibrating)} to calibrate after {known.holdout:.0%} are held out."
+        )
+    used = [*fitting, *calibrating]
+    predictors, columns = [], []
+    for stage in range(len(settings.stages) + 1):
+        predictor, out_of_fold = _train_stage(stage, fitting, calibrating, known)
+        held = predictor.score([_features(q, stage, known) for q in calibrating])
+        predictors.append(predictor)
+        columns.append(np.concatenate([out_of_fold, held]))
+    scores = np.stack(columns, axis=1)
+    high, low = np.quantile(scores[:, 0], [2 / 3, 1 / 3])
+    models = {
+        stage.name: tuple(sorted({m for q in used if (m := q.answers[place].model) is not None}))
+        for place, stage in enumerate(settings.stages)
+    }
+    return Predictor(
+        stages=settings.fingerprints(),
+        models=models,
+        kind=known.regressor,
+        data=data_hash(used),
+        seen=frozenset(map(identity, used)),
+        predictors=tuple(predictors),
+        costs=tuple(costs),
+        edges=(float(high), float(low)),
+        training=_outcomes(scores, used, costs, settings),
+        unit=settings.cost.unit,
+        bins=known.bins,
+    )
+
+
+def split(
+    questions: Sequence[Question], settings: PredictorSettings
+) -> tuple[list[Question], list[Question]]:
+    """The questions to fit and those to calibrate, by a hash, so that each always falls alike."""
+    fitting: list[Question] = []
+    calibrating: list[Question] = []
+    for question in questions:
+        if _share(question, "holdout", settings.seed) < settings.holdout:
+            continue
+        mine = _share(question, "calibration", settings.seed) < settings.calibration
+        (calibrating if mine else fitting).append(question)
+    return fitting, calibrating
+
+
+def identity(question: Question) -> str:
+    """A hash of a question, whatever was answered."""
+    return digest([question.task, question.problem.id, question.problem.question])
+
+
+def matrix(features: Sequence[Features], names: Sequence[str]) -> Array:
+    """float64[questions, features]."""
+    return np.array([[found[name] for name in names] for found in features], np.float64)
+
+
+def joined(
+    problem: Problem, answers: Sequence[Answer], earlier: Sequence[Message] = ()
+) -> Features:
+    """What is known after the last of the answers, or before any."""
+    before = question_features(problem, earlier)
+    if not answers:
+        return before
+    return before | answer_features(answers[-1], answers[:-1])
+
+
+def _train_stage(
+    stage: int,
+    fitting: Sequence[Question],
+    calibrating: Sequence[Question],
+    settings: PredictorSettings,
+) -> tuple[StagePredictor, Array]:
+    """A stage's predictor, and calibrated out-of-fold scores of the questions to fit."""
+    kind: Literal["trees", "logistic"] = "trees" if settings.regressor == "trees" else "logistic"
+    features = [_features(q, stage, settings) for q in fitting]
+    names = tuple(features[0])
+    x, y = matrix(features, names), _right(fitting, stage)
+    model = regressors.fit(kind, x, y, settings.seed)
+    held = matrix([_features(q, stage, settings) for q in calibrating], names)
+    calibration = regressors.calibrate(model.log_odds(held), _right(calibrating, stage))
+    out_of_fold = np.empty(len(fitting))
+    folds = np.array([int(_share(q, "fold", settings.seed) * settings.folds) for q in fitting])
+    for fold in np.unique(folds):
+        inside = folds == fold
+        other = regressors.fit(kind, x[~inside], y[~inside], settings.seed)
+        out_of_fold[inside] = calibration.probabilities(other.log_odds(x[inside]))
+    return StagePredictor(names, model, calibration), out_of_fold
+
+
+def _features(
+    question: Question, stage: int, settings: PredictorSettings | None = None
+) -> Features:
+    if settings is not None and settings.regressor == "keywords":
+        return keyword_features(question.problem)
+    return joined(question.problem, question.answers[:stage])
+
+
+def _right(questions: Sequence[Question], stage: int) -> Flags:
+    """Whether a stage's answer is right; before generation, the first stage's."""
+    return np.array([q.correct[max(stage, 1) - 1] for q in questions], np.bool_)
+
+
+def _outcomes(
+    scores: Array,
+    questions: Sequence[Question],
+    costs: Sequence[StageCost],
+    settings: CascadeSettings,
+) -> Outcomes:
+    paid = [
+        [cost.of(a, settings.cost) for cost, a in zip(costs, q.answers, strict=True)]
+        for q in questions
+    ]
+    correct = np.array([q.correct for q in questions], np.bool_)
+    return Outcomes(scores, correct, np.array(paid, np.float64))
+
+
+def _share(question: Question, what: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the question, the purpose and the seed alone."""
+    return int(digest([identity(question), what, seed]), 16) / 16**16
