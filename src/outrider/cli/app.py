@@ -13,6 +13,7 @@ import outrider
 from outrider.cli import (
     INTERRUPTED,
     bench,
+    cascade,
     certify,
     chat,
     doctor,
@@ -68,6 +69,7 @@ app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(cascade.app, name="cascade")
 app.add_typer(theory.app, name="theory")
 
 

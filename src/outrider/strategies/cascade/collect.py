@@ -40,6 +40,7 @@ def collect(
     answers: AnswerFile,
     *,
     timing: int = 0,
+    only_timing: bool = False,
     listener: Listener | None = None,
 ) -> Collection:
     """Ask every stage every question that it has not answered yet, several at a time.
@@ -53,6 +54,7 @@ def collect(
         answers: the file, not open yet.
         timing: questions that each stage answers alone besides, one after the other, so that its
             time is its own.
+        only_timing: ask nothing else.
         listener: told of progress, by the calling thread.
     """
     problems = [(task, problem) for task in tasks for problem in task.problems]
@@ -62,6 +64,8 @@ def collect(
             name = stage.settings.name
             if timing:
                 _time(ladder, place, _evenly(problems, timing), answers, done)
+            if only_timing:
+                continue
             known = answers.has(name)
             waiting = [(t, p) for t, p in problems if (t.name, p.id) not in known]
             done.kept += len(problems) - len(waiting)

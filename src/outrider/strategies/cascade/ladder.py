@@ -98,12 +98,6 @@ class Ladder:
                 loading_ms=lease.loading_ms,
             )
 
-    def sizes(self) -> dict[str, int]:
-        """Bytes of each stage's model, by the stage's name; 0 for a server's."""
-        facts = self.manager.facts()
-        named = zip(self._models, self.settings.stages, strict=True)
-        return {stage.name: facts[key]["bytes"] for key, stage in named}
-
     def close(self) -> None:
         """Unload all models."""
         self.manager.close()
@@ -113,6 +107,16 @@ class Ladder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def sizes(settings: CascadeSettings) -> dict[str, int]:
+    """Bytes of each stage's loaded model, by the stage's name; 0 for a server's.
+
+    Raises:
+        UsageError: a model's name stands for nothing.
+        DownloadError: a model is not here and cannot be fetched.
+    """
+    return {stage.name: _size(stage, {}) for stage in settings.stages}
 
 
 def _model_key(stage: StageSettings) -> str:

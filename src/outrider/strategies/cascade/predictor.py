@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -100,6 +100,7 @@ class Predictor:
         data: a hash of the questions, answers and grades of the training.
         seen: hashes of the questions it was trained on.
         predictors: before generation, and after each stage.
+        baseline: what length and key words alone say of each stage; it has to be beaten.
         costs: of each stage.
         edges: the scores before generation at which complexity changes, descending.
         training: the outcomes of the training, with scores that are out of sample.
@@ -113,6 +114,7 @@ class Predictor:
     data: str
     seen: frozenset[str]
     predictors: tuple[StagePredictor, ...]
+    baseline: tuple[StagePredictor, ...]
     costs: tuple[StageCost, ...]
     edges: tuple[float, float]
     training: Outcomes
@@ -153,17 +155,29 @@ class Predictor:
         ]
         return _outcomes(np.stack(columns, axis=1), questions, self.costs, settings)
 
-    def unseen(self, questions: Sequence[Question]) -> list[Question]:
-        """The questions that it was not trained on.
+    def baseline_scores(self, questions: Sequence[Question]) -> Array:
+        """What length and key words alone say, float64[questions, 1 + stages]."""
+        features = [keyword_features(q.problem) for q in questions]
+        return np.stack([predictor.score(features) for predictor in self.baseline], axis=1)
+
+    def check_answers(self, questions: Sequence[Question]) -> None:
+        """Raise where answers of the training are not what they were.
 
         Raises:
-            UsageError: answers of the training were changed since, or there is no other question.
+            UsageError: they were changed, or some are missing.
         """
         known = [q for q in questions if identity(q) in self.seen]
         if known and data_hash(known) != self.data:
             raise UsageError(
                 "The answers have changed since the predictor was trained on them; train it again."
             )
+
+    def unseen(self, questions: Sequence[Question]) -> list[Question]:
+        """The questions that it was not trained on.
+
+        Raises:
+            UsageError: there is none.
+        """
         left = [q for q in questions if identity(q) not in self.seen]
         if not left:
             raise UsageError(
@@ -221,6 +235,7 @@ class Predictor:
         values |= {
             "seen": sorted(self.seen),
             "predictors": [predictor.record() for predictor in self.predictors],
+            "baseline": [predictor.record() for predictor in self.baseline],
             "costs": [cost.record() for cost in self.costs],
             "training": {
                 "scores": np.round(self.training.scores, 6).tolist(),
@@ -259,6 +274,7 @@ class Predictor:
                     "models": {name: tuple(found) for name, found in values["models"].items()},
                     "seen": frozenset(values["seen"]),
                     "predictors": tuple(map(StagePredictor.of, values["predictors"])),
+                    "baseline": tuple(map(StagePredictor.of, values["baseline"])),
                     "costs": tuple(map(StageCost.of_record, values["costs"])),
                     "edges": tuple(values["edges"]),
                     "training": Outcomes(
@@ -301,8 +317,10 @@ def train(
             f"{len(calibrating)} to calibrate after {known.holdout:.0%} are held out."
         )
     used = [*fitting, *calibrating]
-    predictors, columns = [], []
+    predictors, baseline, columns = [], [], []
+    keywords = replace(known, regressor="keywords")
     for stage in range(len(settings.stages) + 1):
+        baseline.append(_train_stage(stage, fitting, calibrating, keywords)[0])
         predictor, out_of_fold = _train_stage(stage, fitting, calibrating, known)
         held = predictor.score([_features(q, stage, known) for q in calibrating])
         predictors.append(predictor)
@@ -320,6 +338,7 @@ def train(
         data=data_hash(used),
         seen=frozenset(map(identity, used)),
         predictors=tuple(predictors),
+        baseline=tuple(baseline),
         costs=tuple(costs),
         edges=(float(high), float(low)),
         training=_outcomes(scores, used, costs, settings),

@@ -1,0 +1,21 @@
+"""Cascades: the cheapest model of a ladder answers first, and an optimal rule says when to stop."""
+
+from outrider.strategies.cascade.answers import AnswerFile
+from outrider.strategies.cascade.collect import collect
+from outrider.strategies.cascade.ladder import Ladder
+from outrider.strategies.cascade.predictor import Predictor, train
+from outrider.strategies.cascade.run import Cascade, CascadeAnswer, Wish
+from outrider.strategies.cascade.settings import CascadeSettings, StageSettings
+
+__all__ = [
+    "AnswerFile",
+    "Cascade",
+    "CascadeAnswer",
+    "CascadeSettings",
+    "Ladder",
+    "Predictor",
+    "StageSettings",
+    "Wish",
+    "collect",
+    "train",
+]
