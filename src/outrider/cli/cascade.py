@@ -238,14 +238,11 @@ def evaluate(
 @app.command("run")
 @command
 def run(
+    cascade: File,
     question: Annotated[
         str | None, typer.Argument(help="What to answer; - reads it from standard input.")
     ] = None,
     *,
-    cascade: Annotated[
-        Path,
-        typer.Option("-c", "--cascade", metavar="FILE", help="The cascade file."),
-    ],
     prompts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Many questions, as in `generate`."),
@@ -398,13 +395,14 @@ def _accuracies(file: Any, settings: CascadeSettings, tasks: list[Task]) -> dict
             by_stage = found.setdefault(one.task, {})
             by_stage.setdefault(one.answer.stage, []).append(one.correct)
     names = [stage.name for stage in settings.stages]
+    asked = dict.fromkeys(task.name.partition(":")[0] for task in tasks)
     return {
-        task.name: {
+        task: {
             name: sum(right) / len(right)
             for name in names
-            if (right := found.get(task.name, {}).get(name))
+            if (right := found.get(task, {}).get(name))
         }
-        for task in tasks
+        for task in asked
     }
 
 

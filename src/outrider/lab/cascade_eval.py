@@ -31,7 +31,7 @@ from outrider.strategies.cascade.curve import (
 )
 from outrider.strategies.cascade.metrics import Quality, Reliability, quality, reliability
 from outrider.strategies.cascade.policies import FAMILIES, Everything, Threshold
-from outrider.strategies.cascade.predictor import COMPLEXITIES, Outcomes, Predictor
+from outrider.strategies.cascade.predictor import COMPLEXITIES, Outcomes, Predictor, identity
 from outrider.strategies.cascade.settings import CascadeSettings
 from outrider.theory.stopping import ScoreTable
 
@@ -138,6 +138,7 @@ class Evaluation:
     regressor: str
     tasks: Mapping[str, int]
     questions: int
+    distinct: int
     trained: int
     stages: tuple[StageRow, ...]
     predictors: tuple[PredictorRow, ...]
@@ -179,7 +180,9 @@ def evaluate(
     unseen = predictor.unseen(questions)
     test = predictor.outcomes(unseen, settings)
     training, count = predictor.training, len(unseen)
-    table, weights = table_of(training, predictor.bins), draws(count)
+    table = table_of(training, predictor.bins)
+    distinct, groups = np.unique([identity(q) for q in unseen], return_inverse=True)
+    weights = draws(groups)
     stages = _stage_rows(settings, predictor, unseen, test, weights, sizes or {})
     every = play(Everything(table.stages), table, test)
     low, high = float(test.costs[:, 0].mean()), float(every.cost.mean())
@@ -212,6 +215,7 @@ def evaluate(
         regressor=predictor.kind,
         tasks={t: sum(q.task == t for q in unseen) for t in dict.fromkeys(q.task for q in unseen)},
         questions=count,
+        distinct=len(distinct),
         trained=len(training),
         stages=stages,
         predictors=_predictor_rows(predictor, settings, unseen, test),
@@ -372,8 +376,8 @@ def _levels(
     groups: dict[str, list[Question]] = {}
     for question in questions:
         level = question.problem.level
-        name = question.task.partition(":")[0]
-        groups.setdefault(name if level is None else f"{name}, level {level}", []).append(question)
+        name = question.task if level is None else f"{question.task}, level {level}"
+        groups.setdefault(name, []).append(question)
     names = [stage.name for stage in settings.stages]
     return {
         group: {"questions": float(len(found))}

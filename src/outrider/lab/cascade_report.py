@@ -115,10 +115,11 @@ def _html_table(table: Table) -> str:
 
 def _summary(e: Evaluation) -> Section:
     tasks = ", ".join(f"{count} of {name}" for name, count in e.tasks.items())
+    texts = "" if e.distinct == e.questions else f", {e.distinct} different texts among them"
     words = [
-        f"{e.questions} questions that nothing was fitted to ({tasks}); {e.trained} others trained "
-        f"predictor and policies. Costs are in {e.unit}. Intervals are 95%, by a paired bootstrap "
-        "over questions."
+        f"{e.questions} questions whose texts nothing was fitted to ({tasks}{texts}); {e.trained} "
+        f"others trained predictor and policies. Costs are in {e.unit}. Intervals are 95%, by a "
+        "paired bootstrap over texts."
     ]
     return Section("In short", [*words, *verdicts(e)])
 

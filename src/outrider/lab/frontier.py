@@ -86,10 +86,21 @@ def gap_recovered(hull: Hull, weak: tuple[float, float], strong: tuple[float, fl
     return float(np.trapezoid(recovered, FRACTIONS))
 
 
-def draws(count: int, rounds: int = ROUNDS, seed: int = 0) -> Array:
-    """What each question weighs in each resample, float64[rounds, count]; rows sum to 1."""
+def draws(groups: ArrayLike, rounds: int = ROUNDS, seed: int = 0) -> Array:
+    """What each question weighs in each resample, float64[rounds, questions]; rows sum to 1.
+
+    Groups are drawn, and with each all its questions: what is asked twice is no second witness.
+
+    Args:
+        groups: which questions are the same, int64[questions], from 0.
+        rounds: resamples.
+        seed: of the drawing.
+    """
+    places = np.asarray(groups)
+    count = int(places.max()) + 1
     random = np.random.default_rng(seed)
-    return random.multinomial(count, np.full(count, 1 / count), size=rounds) / count
+    drawn = random.multinomial(count, np.full(count, 1 / count), size=rounds)[:, places]
+    return np.asarray(drawn / drawn.sum(axis=1, keepdims=True))
 
 
 def interval(values: Sequence[float] | Array, figure: float, units: int) -> Interval:

@@ -14,10 +14,15 @@ from outrider.strategies.cascade.settings import CascadeSettings, digest
 from outrider.strategies.cascade.stage import Answer
 from outrider.tasks import Problem
 
-Key = tuple[str, str]
-"""A question: its task's name and its id."""
+Key = tuple[str, str, str]
+"""A question: its task, its id and its text."""
 
 FORMAT: Final = 1
+
+
+def key_of(task: str, problem: Problem) -> Key:
+    """What tells a question from others; `task` may have options."""
+    return task.partition(":")[0], problem.id, problem.question
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Collected:
     """One line of the file.
 
     Attributes:
-        task: the task's name.
+        task: the task's name without its options, so that more questions of it may be asked.
         problem: the question.
         answer: a stage's.
         correct: what the task's grader made of it.
@@ -41,7 +46,7 @@ class Collected:
     @property
     def key(self) -> Key:
         """The question."""
-        return self.task, self.problem.id
+        return key_of(self.task, self.problem)
 
     def line(self) -> str:
         """As JSON."""
@@ -89,11 +94,6 @@ class Question:
     problem: Problem
     answers: tuple[Answer, ...]
     correct: tuple[bool, ...]
-
-    @property
-    def key(self) -> Key:
-        """Its task and id."""
-        return self.task, self.problem.id
 
     @property
     def digest(self) -> str:

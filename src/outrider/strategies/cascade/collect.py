@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from outrider.errors import OutriderError
 from outrider.sampling import derive_seed
-from outrider.strategies.cascade.answers import AnswerFile, Collected
+from outrider.strategies.cascade.answers import AnswerFile, Collected, key_of
 from outrider.strategies.cascade.ladder import Ladder
 from outrider.tasks import Problem, Task
 
@@ -67,7 +67,7 @@ def collect(
             if only_timing:
                 continue
             known = answers.has(name)
-            waiting = [(t, p) for t, p in problems if (t.name, p.id) not in known]
+            waiting = [(t, p) for t, p in problems if key_of(t.name, p) not in known]
             done.kept += len(problems) - len(waiting)
 
             def ask(what: tuple[Task, Problem], place: int = place) -> Collected:
@@ -112,7 +112,7 @@ def _ask(
     seed = question_seed(ladder.settings.seed, problem, place)
     answer = ladder.ask(place, problem, seed=seed)
     grade = task.grade(problem, answer.text)
-    return Collected(task.name, problem, answer, grade.correct, timed)
+    return Collected(key_of(task.name, problem)[0], problem, answer, grade.correct, timed)
 
 
 def _time(
@@ -124,7 +124,7 @@ def _time(
 ) -> None:
     """Questions one after the other; the first only warms up what is shared."""
     known = answers.has(ladder.stages[place].settings.name, timed=True)
-    waiting = [(t, p) for t, p in problems if (t.name, p.id) not in known]
+    waiting = [(t, p) for t, p in problems if key_of(t.name, p) not in known]
     for number, (task, problem) in enumerate(waiting):
         if number == 0:
             _ask(ladder, place, task, problem)

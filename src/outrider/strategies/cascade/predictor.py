@@ -362,8 +362,11 @@ def split(
 
 
 def identity(question: Question) -> str:
-    """A hash of a question, whatever was answered."""
-    return digest([question.task, question.problem.id, question.problem.question])
+    """A hash of a question's text and choices: what is asked twice is one question here.
+
+    So that no text is both trained on and evaluated.
+    """
+    return digest([question.problem.question, question.problem.choices])
 
 
 def matrix(features: Sequence[Features], names: Sequence[str]) -> Array:
