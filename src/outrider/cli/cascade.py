@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outrider.cli.cascade_files import (
+    Answers,
+    Family,
+    File,
+    PredictorFile,
+    Threads,
+    beside,
+    existing,
+    open_ladder,
+    read_predictor,
+    read_settings,
+    write,
+)
+from outrider.cli.cascade_run import run
 from outrider.cli.options import AcceptTerms, Json, command
-from outrider.cli.output import console, note, print_json, show_progress, size, warn
+from outrider.cli.output import console, note, print_json, size, warn
 from outrider.errors import OutriderError, UsageError
 
 if TYPE_CHECKING:
-    from outrider.lab.cascade_eval import Evaluation
-    from outrider.strategies.cascade import CascadeSettings, Ladder, Predictor
-    from outrider.strategies.cascade.run import CascadeAnswer
+    from outrider.lab.cascade_figures import Evaluation
+    from outrider.strategies.cascade import CascadeSettings
     from outrider.tasks import Task
 
 app = typer.Typer(
     help="Let the cheapest model answer first, and ask a dearer one only where that pays.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
-
-File = Annotated[
-    Path, typer.Argument(metavar="CASCADE", help="The cascade file: YAML, or TOML by its name.")
-]
-Answers = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Collected answers. [default: CASCADE.answers.jsonl]"),
-]
-PredictorFile = Annotated[
-    Path | None,
-    typer.Option("--predictor", metavar="FILE", help="[default: CASCADE.predictor.json]"),
-]
-Family = Annotated[
-    str,
-    typer.Option(
-        "--policy",
-        metavar="NAME",
-        help="stopping, routing, learned or pandora.",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
-]
 
 
 @app.command("collect")
@@ -84,7 +73,7 @@ def collect(
     from outrider import tasks  # noqa: PLC0415
     from outrider.strategies.cascade import AnswerFile, collect  # noqa: PLC0415
 
-    settings = _settings(cascade)
+    settings = read_settings(cascade)
     if limit is not None and limit < 0:
         raise UsageError(f"--limit has to be at least 0, not {limit}.")
     if timing < 0:
@@ -95,9 +84,9 @@ def collect(
     if not wanted:
         raise UsageError(f"Name questions with --task, or as tasks in {cascade}.")
     loaded = [tasks.load(name, limit=limit or None) for name in wanted]
-    path = answers or _beside(cascade, ".answers.jsonl")
+    path = answers or beside(cascade, ".answers.jsonl")
     file = AnswerFile(path, settings)
-    with _ladder(settings, threads, accept_terms) as ladder:
+    with open_ladder(settings, threads, accept_terms) as ladder:
         done = collect(
             ladder,
             loaded,
@@ -137,8 +126,8 @@ def train(
     from outrider.strategies.cascade import AnswerFile, train  # noqa: PLC0415
     from outrider.strategies.cascade.costs import stage_costs  # noqa: PLC0415
 
-    settings = _settings(cascade)
-    file = AnswerFile(_existing(answers or _beside(cascade, ".answers.jsonl"), "collect"), settings)
+    settings = read_settings(cascade)
+    file = AnswerFile(existing(answers or beside(cascade, ".answers.jsonl"), "collect"), settings)
     names = [stage.name for stage in settings.stages]
     costs = stage_costs(
         settings,
@@ -152,7 +141,7 @@ def train(
         )
     questions = file.questions()
     made = train(questions, settings, costs)
-    path = predictor or _beside(cascade, ".predictor.json")
+    path = predictor or beside(cascade, ".predictor.json")
     made.save(path)
     held_out = len(questions) - len(made.training)
     if json:
@@ -196,18 +185,22 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Draw quality against cost on the questions that training left out, and report."""
+    """Draw quality against cost on held-out questions, and report.
+
+    The report is written as Markdown and as a page with pictures.
+    """
     from importlib.util import find_spec  # noqa: PLC0415
 
     from outrider.lab.cascade_eval import evaluate  # noqa: PLC0415
     from outrider.lab.cascade_record import record  # noqa: PLC0415
-    from outrider.lab.cascade_report import markdown, page, sections  # noqa: PLC0415
+    from outrider.lab.cascade_report import sections  # noqa: PLC0415
+    from outrider.lab.pages import markdown, page  # noqa: PLC0415
     from outrider.strategies.cascade import AnswerFile  # noqa: PLC0415
     from outrider.strategies.cascade.ladder import sizes  # noqa: PLC0415
 
-    settings = _settings(cascade)
-    made = _predictor(cascade, predictor)
-    file = AnswerFile(_existing(answers or _beside(cascade, ".answers.jsonl"), "collect"), settings)
+    settings = read_settings(cascade)
+    made = read_predictor(cascade, predictor)
+    file = AnswerFile(existing(answers or beside(cascade, ".answers.jsonl"), "collect"), settings)
     questions = file.questions()
     made.check(settings)
     made.check_answers(questions)
@@ -221,13 +214,13 @@ def evaluate(
     pictures = find_spec("matplotlib") is not None
     if not pictures:
         warn("The report has no plots; `pip install 'outrider[cascade]'` brings matplotlib.")
-    base = output or _beside(cascade, ".report")
+    base = output or beside(cascade, ".report")
     base = base.with_suffix("") if base.suffix in (".md", ".html") else base
     title = f"Cascade: {', '.join(row.name for row in found.stages)}"
     parts = sections(found, pictures=pictures)
     written = {".md": markdown(title, parts), ".html": page(title, parts)}
     for suffix, text in written.items():
-        _write(base.with_name(base.name + suffix), text)
+        write(base.with_name(base.name + suffix), text)
     if json:
         print_json(record(found))
         return
@@ -235,143 +228,7 @@ def evaluate(
     note(f"report: {base}.md and {base}.html")
 
 
-@app.command("run")
-@command
-def run(
-    cascade: File,
-    question: Annotated[
-        str | None, typer.Argument(help="What to answer; - reads it from standard input.")
-    ] = None,
-    *,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Many questions, as in `generate`."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Take only N of them.")] = None,
-    predictor: PredictorFile = None,
-    policy: Family = "stopping",
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="COST", help="Mean cost of a question, at most."),
-    ] = None,
-    quality: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of right answers, at least, such as 0.6."),
-    ] = None,
-    early_stop_rate: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of questions to end before the last stage."),
-    ] = None,
-    worth: Annotated[
-        float | None,
-        typer.Option(
-            "--lambda", metavar="COST", help="What a right answer is worth, in units of cost."
-        ),
-    ] = None,
-    preference: Annotated[
-        str | None,
-        typer.Option(metavar="WORD", help="fast, balanced or best. [default: balanced]"),
-    ] = None,
-    threads: Threads = None,
-    accept_terms: AcceptTerms = False,
-    json: Json = False,
-) -> None:
-    """Answer questions with as few stages as are worth their cost."""
-    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
-    from outrider.strategies.cascade import Cascade, Wish  # noqa: PLC0415
-
-    if (question is None) == (prompts is None):
-        raise UsageError("Give either a question or --prompts FILE.")
-    if limit is not None and prompts is None:
-        raise UsageError("--limit needs --prompts FILE to take from.")
-    wish = Wish(
-        worth=worth,
-        budget=budget,
-        quality=quality,
-        early_stop_rate=early_stop_rate,
-        preference=preference,
-    )
-    settings = _settings(cascade)
-    made = _predictor(cascade, predictor)
-    if prompts is not None:
-        many = read_prompts(prompts, limit)
-    else:
-        text = sys.stdin.read().strip() if question == "-" else str(question)
-        if not text:
-            raise UsageError("The question is empty; write what to answer.")
-        many = [Prompt(0, (text,))]
-    if any(len(prompt.turns) > 1 for prompt in many):
-        raise UsageError("A cascade answers questions of one turn; these have several.")
-    with _ladder(settings, threads, accept_terms) as ladder:
-        whole = Cascade(ladder, made, policy, wish)
-        found = []
-        for prompt, answer in zip(many, whole.answer_many(p.turns[0] for p in many), strict=True):
-            found.append(answer)
-            if not json:
-                if prompts is not None:
-                    note(f"[{prompt.index}] {prompt.turns[0]}")
-                typer.echo(answer.text.strip())
-                note(_how(answer, made.unit))
-        if json:
-            print_json(
-                {
-                    "lambda": whole.worth,
-                    "unit": made.unit,
-                    "policy": policy,
-                    "answers": [
-                        {"question": p.turns[0], "id": p.id, **a.record()}
-                        for p, a in zip(many, found, strict=True)
-                    ],
-                }
-            )
-        elif len(found) > 1:
-            cost = sum(answer.cost for answer in found) / len(found)
-            note(f"{len(found)} questions, {cost:,.4g} {made.unit} each")
-
-
-# ------------------------------------------------------------------------- files and models
-
-
-def _settings(path: Path) -> CascadeSettings:
-    from outrider.strategies.cascade import CascadeSettings  # noqa: PLC0415
-
-    return CascadeSettings.load(path)
-
-
-def _predictor(cascade: Path, path: Path | None) -> Predictor:
-    from outrider.strategies.cascade import Predictor  # noqa: PLC0415
-
-    return Predictor.load(_existing(path or _beside(cascade, ".predictor.json"), "train"))
-
-
-def _beside(cascade: Path, suffix: str) -> Path:
-    return cascade.with_name(cascade.stem + suffix)
-
-
-def _existing(path: Path, made_by: str) -> Path:
-    if not path.exists():
-        raise UsageError(f"{path} does not exist; `outrider cascade {made_by}` makes it.")
-    return path
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _ladder(settings: CascadeSettings, threads: int | None, accept_terms: bool) -> Ladder:
-    from outrider.strategies.cascade import Ladder  # noqa: PLC0415
-
-    with show_progress() as listener:
-        return Ladder(
-            settings,
-            local={"threads": threads, "accept_terms": accept_terms, "progress": listener},
-        )
-
-
-# ------------------------------------------------------------------------- what is shown
+app.command("run")(run)
 
 
 class _Progress:
@@ -443,11 +300,3 @@ def _show_evaluation(found: Evaluation) -> None:
     out.print()
     for sentence in verdicts(found):
         out.print(sentence)
-
-
-def _how(answer: CascadeAnswer, unit: str) -> str:
-    """One line about how a cascade came to an answer."""
-    asked = " → ".join(
-        f"{a.stage} {score:.0%}" for a, score in zip(answer.asked, answer.scores, strict=True)
-    )
-    return f"{answer.complexity} · {asked} · from {answer.stage} · {answer.cost:,.4g} {unit}"

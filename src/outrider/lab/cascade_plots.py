@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from outrider.lab.cascade_eval import Evaluation
+from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.speed_plot import COLOURS
 from outrider.strategies.cascade.predictor import COMPLEXITIES
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from outrider.lab import environment
-from outrider.lab.cascade_eval import Evaluation
+from outrider.lab.cascade_figures import Evaluation
 
 
 def record(evaluation: Evaluation) -> dict[str, Any]:

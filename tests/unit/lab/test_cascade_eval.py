@@ -10,12 +10,14 @@ import pytest
 from strategies.cascade.ladders import ladder, questions
 
 from outrider.errors import UsageError
-from outrider.lab.cascade_eval import Evaluation, evaluate
+from outrider.lab.cascade_eval import evaluate
+from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.cascade_record import record
-from outrider.lab.cascade_report import markdown, page, sections, verdicts
+from outrider.lab.cascade_report import sections, verdicts
+from outrider.lab.pages import markdown, page
 from outrider.lab.statistics import Interval
 from outrider.strategies.cascade.costs import stage_costs
-from outrider.strategies.cascade.predictor import train
+from outrider.strategies.cascade.training import train
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -21,7 +21,7 @@ from outrider.strategies.cascade.features import (
     keyword_features,
     question_features,
 )
-from outrider.strategies.cascade.settings import CascadeSettings, PredictorSettings, digest
+from outrider.strategies.cascade.settings import CascadeSettings, digest
 from outrider.strategies.cascade.stage import Answer
 from outrider.tasks import Problem
 from outrider.types import Message
@@ -150,10 +150,10 @@ class Predictor:
     def outcomes(self, questions: Sequence[Question], settings: CascadeSettings) -> Outcomes:
         """Scores of questions that were not trained on."""
         columns = [
-            predictor.score([_features(q, stage) for q in questions])
+            predictor.score([joined(q.problem, q.answers[:stage]) for q in questions])
             for stage, predictor in enumerate(self.predictors)
         ]
-        return _outcomes(np.stack(columns, axis=1), questions, self.costs, settings)
+        return outcomes_of(np.stack(columns, axis=1), questions, self.costs, settings)
 
     def baseline_scores(self, questions: Sequence[Question]) -> Array:
         """What length and key words alone say, float64[questions, 1 + stages]."""
@@ -288,79 +288,6 @@ class Predictor:
             raise UsageError(f"The predictor {path} is damaged: {error!r}.") from error
 
 
-# ------------------------------------------------------------------------- training
-
-
-def train(
-    questions: Sequence[Question], settings: CascadeSettings, costs: Sequence[StageCost]
-) -> Predictor:
-    """Fit a predictor, and the outcomes from which policies are made.
-
-    Of the questions that are not held out, one part fits the models and another calibrates them.
-    The scores of the first part, from which policies learn, come from models fitted to its other
-    folds, so that no score knows its own answer.
-
-    Args:
-        questions: collected and graded, those to hold out included.
-        settings: of the cascade.
-        costs: of its stages.
-
-    Raises:
-        UsageError: there are too few questions, or scikit-learn is missing.
-    """
-    regressors.check()
-    known = settings.predictor
-    fitting, calibrating = split(questions, known)
-    if len(fitting) < 2 * known.folds or len(calibrating) < 10:
-        raise UsageError(
-            f"Training needs some hundred questions; there are {len(fitting)} to fit and "
-            f"{len(calibrating)} to calibrate after {known.holdout:.0%} are held out."
-        )
-    used = [*fitting, *calibrating]
-    predictors, baseline, columns = [], [], []
-    keywords = replace(known, regressor="keywords")
-    for stage in range(len(settings.stages) + 1):
-        baseline.append(_train_stage(stage, fitting, calibrating, keywords)[0])
-        predictor, out_of_fold = _train_stage(stage, fitting, calibrating, known)
-        held = predictor.score([_features(q, stage, known) for q in calibrating])
-        predictors.append(predictor)
-        columns.append(np.concatenate([out_of_fold, held]))
-    scores = np.stack(columns, axis=1)
-    high, low = np.quantile(scores[:, 0], [2 / 3, 1 / 3])
-    models = {
-        stage.name: tuple(sorted({m for q in used if (m := q.answers[place].model) is not None}))
-        for place, stage in enumerate(settings.stages)
-    }
-    return Predictor(
-        stages=settings.fingerprints(),
-        models=models,
-        kind=known.regressor,
-        data=data_hash(used),
-        seen=frozenset(map(identity, used)),
-        predictors=tuple(predictors),
-        baseline=tuple(baseline),
-        costs=tuple(costs),
-        edges=(float(high), float(low)),
-        training=_outcomes(scores, used, costs, settings),
-        unit=settings.cost.unit,
-        bins=known.bins,
-    )
-
-
-def split(
-    questions: Sequence[Question], settings: PredictorSettings
-) -> tuple[list[Question], list[Question]]:
-    """The questions to fit and those to calibrate, by a hash, so that each always falls alike."""
-    fitting: list[Question] = []
-    calibrating: list[Question] = []
-    for question in questions:
-        if _share(question, "holdout", settings.seed) < settings.holdout:
-            continue
-        mine = _share(question, "calibration", settings.seed) < settings.calibration
-        (calibrating if mine else fitting).append(question)
-    return fitting, calibrating
-
-
 def identity(question: Question) -> str:
     """A hash of a question's text and choices: what is asked twice is one question here.
 
@@ -384,56 +311,16 @@ def joined(
     return before | answer_features(answers[-1], answers[:-1])
 
 
-def _train_stage(
-    stage: int,
-    fitting: Sequence[Question],
-    calibrating: Sequence[Question],
-    settings: PredictorSettings,
-) -> tuple[StagePredictor, Array]:
-    """A stage's predictor, and calibrated out-of-fold scores of the questions to fit."""
-    kind: Literal["trees", "logistic"] = "trees" if settings.regressor == "trees" else "logistic"
-    features = [_features(q, stage, settings) for q in fitting]
-    names = tuple(features[0])
-    x, y = matrix(features, names), _right(fitting, stage)
-    model = regressors.fit(kind, x, y, settings.seed)
-    held = matrix([_features(q, stage, settings) for q in calibrating], names)
-    calibration = regressors.calibrate(model.log_odds(held), _right(calibrating, stage))
-    out_of_fold = np.empty(len(fitting))
-    folds = np.array([int(_share(q, "fold", settings.seed) * settings.folds) for q in fitting])
-    for fold in np.unique(folds):
-        inside = folds == fold
-        other = regressors.fit(kind, x[~inside], y[~inside], settings.seed)
-        out_of_fold[inside] = calibration.probabilities(other.log_odds(x[inside]))
-    return StagePredictor(names, model, calibration), out_of_fold
-
-
-def _features(
-    question: Question, stage: int, settings: PredictorSettings | None = None
-) -> Features:
-    if settings is not None and settings.regressor == "keywords":
-        return keyword_features(question.problem)
-    return joined(question.problem, question.answers[:stage])
-
-
-def _right(questions: Sequence[Question], stage: int) -> Flags:
-    """Whether a stage's answer is right; before generation, the first stage's."""
-    return np.array([q.correct[max(stage, 1) - 1] for q in questions], np.bool_)
-
-
-def _outcomes(
+def outcomes_of(
     scores: Array,
     questions: Sequence[Question],
     costs: Sequence[StageCost],
     settings: CascadeSettings,
 ) -> Outcomes:
+    """Questions with their scores, float64[questions, 1 + stages], their grades and costs."""
     paid = [
         [cost.of(a, settings.cost) for cost, a in zip(costs, q.answers, strict=True)]
         for q in questions
     ]
     correct = np.array([q.correct for q in questions], np.bool_)
     return Outcomes(scores, correct, np.array(paid, np.float64))
-
-
-def _share(question: Question, what: str, seed: int) -> float:
-    """A number in [0, 1) that depends on the question, the purpose and the seed alone."""
-    return int(digest([identity(question), what, seed]), 16) / 16**16

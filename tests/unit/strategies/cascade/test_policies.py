@@ -30,8 +30,9 @@ from outrider.strategies.cascade.policies import (
     Threshold,
     best_answer,
 )
-from outrider.strategies.cascade.predictor import Outcomes, train
+from outrider.strategies.cascade.predictor import Outcomes
 from outrider.strategies.cascade.run import Wish
+from outrider.strategies.cascade.training import train
 from outrider.theory.stopping import ScoreTable
 
 

@@ -12,8 +12,9 @@ from outrider.errors import UsageError
 from outrider.strategies.cascade import regressors
 from outrider.strategies.cascade.costs import stage_costs
 from outrider.strategies.cascade.metrics import auroc, calibration_error, quality
-from outrider.strategies.cascade.predictor import Predictor, identity, split, train
+from outrider.strategies.cascade.predictor import Predictor, identity
 from outrider.strategies.cascade.settings import CascadeSettings, Cost, PredictorSettings, Weights
+from outrider.strategies.cascade.training import split, train
 
 
 def trained(settings: CascadeSettings, count: int = 600) -> tuple[Predictor, list]:
