@@ -93,6 +93,12 @@ def run(
         raise UsageError("A cascade answers questions of one turn; these have several.")
     with open_ladder(settings, threads, accept_terms) as ladder:
         whole = Cascade(ladder, made, policy, wish)
+        if not json:
+            foreseen = whole.expected
+            note(
+                f"λ = {whole.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
+                f"{foreseen.cost:,.4g} {made.unit} a question"
+            )
         found = []
         for prompt, answer in zip(many, whole.answer_many(p.turns[0] for p in many), strict=True):
             found.append(answer)

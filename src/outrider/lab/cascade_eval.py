@@ -101,7 +101,8 @@ def evaluate(
     points = points_of(sweep(family, table, training, training))
     by_worth = dict(played[family])
     complexity = np.array([predictor.complexity(s) for s in test.scores[:, 0]])
-    shown = worths(table)[:: max((len(worths(table)) - 1) // (GRID - 1), 1)]
+    swept_worths = worths(table)
+    shown = [swept_worths[i] for i in np.linspace(0, len(swept_worths) - 1, GRID).astype(int)]
     ms = _ms(predictor, unseen)
     return Evaluation(
         unit=settings.cost.unit,

@@ -39,4 +39,6 @@ def _plain(value: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    return str(_plain(key)) if isinstance(key, float) else str(key)
+    if isinstance(key, float):
+        return "infinity" if math.isinf(key) else f"{key:.5g}"
+    return str(key)

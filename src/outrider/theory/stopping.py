@@ -14,6 +14,7 @@ Words, the same throughout:
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -102,7 +103,7 @@ class ScoreTable:
 
     def bin(self, stage: int, score: float) -> int:
         """The bin of a stage's score."""
-        return int(np.searchsorted(self.edges[stage], score, side="right"))
+        return bisect_right(self.edges[stage], score)
 
     def value(self, stage: int, score: float) -> float:
         """The score that stands for a score's bin."""
@@ -151,7 +152,7 @@ class Stopping:
         """
         if stage > len(self.go):
             return False
-        return bool(self.go[stage - 1][int(np.searchsorted(self.grid, best)), place])
+        return bool(self.go[stage - 1][bisect_left(self.grid, best), place])
 
 
 def backward_induction(table: ScoreTable, worth: float) -> Stopping:

@@ -32,7 +32,7 @@ def found() -> Evaluation:
 def test_only_questions_that_training_left_out(found: Evaluation) -> None:
     assert found.questions + found.trained == 900
     assert found.tasks == {"made-up": found.questions}
-    assert found.distinct == found.questions
+    assert 0.9 * found.questions < found.distinct < found.questions
     settings = ladder()
     known = questions(settings, 300)
     predictor = train(known, settings, stage_costs(settings, {}, {}))

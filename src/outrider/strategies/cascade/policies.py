@@ -101,23 +101,27 @@ class Pandora:
 
     table: ScoreTable
     worth: float
+    _sigmas: dict[int, dict[int, float]] = field(default_factory=dict, repr=False)
 
     def next(self, scores: Scores) -> int | None:
         """The stage of the greatest reservation value, where that beats the best answer."""
         place = self.table.bin(0, scores[0])
-        best = max(
-            (self.table.value(stage, scores[stage]) for stage in scores if stage),
-            default=-math.inf,
-        )
-        sigmas = {
-            stage: reservation_value(values, mass, _price(self.table.costs[stage - 1], self.worth))
-            for stage, (values, mass) in _boxes(self.table, {0: place}, 0).items()
-            if stage not in scores
-        }
-        found = next_box(best, sigmas)
-        if found is None and max(scores) == 0:
-            return min(sigmas, key=lambda stage: (self.table.costs[stage - 1], stage))
+        if place not in self._sigmas:
+            self._sigmas[place] = self._reserve(place)
+        closed = {stage: s for stage, s in self._sigmas[place].items() if stage not in scores}
+        asked = [self.table.value(stage, scores[stage]) for stage in scores if stage]
+        found = next_box(max(asked, default=-math.inf), closed)
+        if found is None and not asked:
+            return min(closed, key=lambda stage: (self.table.costs[stage - 1], stage))
         return found
+
+    def _reserve(self, place: int) -> dict[int, float]:
+        """Each stage's reservation value, given the bin before generation."""
+        boxes = _boxes(self.table, {0: place}, 0)
+        return {
+            stage: reservation_value(values, mass, _price(self.table.costs[stage - 1], self.worth))
+            for stage, (values, mass) in boxes.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def test_every_stage_answers_every_question_once(tmp_path: Path, task: tasks.Tas
     path = tmp_path / "a.jsonl"
     file = collected(path, known, task)
     found = file.questions()
-    assert [q.problem.id for q in found] == [p.id for p in task.problems]
+    assert {q.problem.id for q in found} == {p.id for p in task.problems}
     assert len(file.timings("once")) == len(file.timings("steps")) == 3
     assert all(q.correct[1] for q in found)
     assert {q.correct[0] for q in found} == {True, False}
