@@ -85,12 +85,13 @@ def test_questions_are_answered(file: Path) -> None:
     assert one.exit_code == 0, one.output
     assert one.stdout.startswith("The answer is")
     assert "from at once" in one.stderr
-    prompts = file.with_name("q.txt")
-    prompts.write_text("What is 2 + 3?\nWhat is 9 * 9?\n")
+    prompts = file.with_name("q.jsonl")
+    prompts.write_text('{"question": "What is 2 + 3?"}\n{"turns": ["Hello", "What is 9 * 9?"]}\n')
     many = outrider("run", file, "--prompts", prompts, "--lambda", 1e9, "--json")
     assert many.exit_code == 0, many.output
     answers = json.loads(many.stdout)["answers"]
-    assert [a["question"] for a in answers] == ["What is 2 + 3?", "What is 9 * 9?"]
+    assert [a["question"] for a in answers] == ["What is 2 + 3?", "Hello", "What is 9 * 9?"]
+    assert [a["turn"] for a in answers] == [0, 0, 1]
     assert [s["stage"] for s in answers[0]["asked"]] == ["at once", "shown"]
     assert all(0 < s["score"] < 1 for a in answers for s in a["asked"])
     assert all(a["complexity"] in ("simple", "medium", "complex") for a in answers)

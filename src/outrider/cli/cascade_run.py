@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,8 +90,6 @@ def run(
         if not text:
             raise UsageError("The question is empty; write what to answer.")
         many = [Prompt(0, (text,))]
-    if any(len(prompt.turns) > 1 for prompt in many):
-        raise UsageError("A cascade answers questions of one turn; these have several.")
     with open_ladder(settings, threads, accept_terms) as ladder:
         whole = Cascade(ladder, made, policy, wish)
         if not json:
@@ -99,29 +98,30 @@ def run(
                 f"λ = {whole.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
                 f"{foreseen.cost:,.4g} {made.unit} a question"
             )
-        found = []
-        for prompt, answer in zip(many, whole.answer_many(p.turns[0] for p in many), strict=True):
-            found.append(answer)
-            if not json:
-                if prompts is not None:
-                    note(f"[{prompt.index}] {prompt.turns[0]}")
-                typer.echo(answer.text.strip())
-                note(_how(answer, made.unit))
+        found: list[tuple[Prompt, int, CascadeAnswer]] = []
+        for prompt, answers in zip(many, whole.converse_many(p.turns for p in many), strict=True):
+            for turn, answer in enumerate(answers):
+                found.append((prompt, turn, answer))
+                if not json:
+                    if prompts is not None:
+                        note(f"[{prompt.index}] {prompt.turns[turn]}")
+                    typer.echo(answer.text.strip())
+                    note(_how(answer, made.unit))
         if json:
             print_json(
                 {
-                    "lambda": whole.worth,
+                    "lambda": None if math.isinf(whole.worth) else whole.worth,
                     "unit": made.unit,
                     "policy": policy,
                     "answers": [
-                        {"question": p.turns[0], "id": p.id, **a.record()}
-                        for p, a in zip(many, found, strict=True)
+                        {"id": p.id, "turn": turn, "question": p.turns[turn], **a.record()}
+                        for p, turn, a in found
                     ],
                 }
             )
         elif len(found) > 1:
-            cost = sum(answer.cost for answer in found) / len(found)
-            note(f"{len(found)} questions, {cost:,.4g} {made.unit} each")
+            cost = sum(answer.cost for *_, answer in found) / len(found)
+            note(f"{len(found)} answers, {cost:,.4g} {made.unit} each")
 
 
 def _how(answer: CascadeAnswer, unit: str) -> str:

@@ -49,17 +49,30 @@ class Played:
 def play(policy: Policy, table: ScoreTable, outcomes: Outcomes) -> Played:
     """Let a policy decide over collected outcomes."""
     count, stages = outcomes.correct.shape
-    correct, cost = np.zeros(count, np.bool_), np.zeros(count)
-    last, asked = np.zeros(count, np.int64), np.zeros((count, stages), np.bool_)
-    for row in range(count):
-        scores = {0: float(outcomes.scores[row, 0])}
-        while (stage := policy.next(scores)) is not None:
-            scores[stage] = float(outcomes.scores[row, stage])
+    asked, last = np.zeros((count, stages), np.bool_), np.zeros(count, np.int64)
+    chosen = np.zeros(count, np.int64)
+    bins = np.stack(
+        [
+            np.searchsorted(edges, column, side="right")
+            for edges, column in zip(table.edges, outcomes.scores.T, strict=True)
+        ],
+        axis=1,
+    ).tolist()
+    decided: dict[tuple[tuple[int, int], ...], int | None] = {}
+    for row, (places, known) in enumerate(zip(bins, outcomes.scores.tolist(), strict=True)):
+        scores, seen = {0: known[0]}, ((0, places[0]),)
+        while True:
+            if not policy.by_bins or seen not in decided:
+                decided[seen] = policy.next(scores)
+            if (stage := decided[seen]) is None:
+                break
+            scores[stage] = known[stage]
+            seen = (*seen, (stage, places[stage]))
             asked[row, stage - 1] = True
-            cost[row] += outcomes.costs[row, stage - 1]
             last[row] = stage
-        correct[row] = outcomes.correct[row, best_answer(table, scores) - 1]
-    return Played(correct, cost, last, asked)
+        chosen[row] = best_answer(table, scores) - 1
+    rows = np.arange(count)
+    return Played(outcomes.correct[rows, chosen], (outcomes.costs * asked).sum(axis=1), last, asked)
 
 
 @dataclass(frozen=True, slots=True)

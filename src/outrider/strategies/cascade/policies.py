@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,14 @@ Scores = Mapping[int, float]
 
 
 class Policy(Protocol):
-    """What decides."""
+    """What decides.
+
+    Attributes:
+        by_bins: it looks at scores through the bins of its table alone, so that whoever has asked
+            about some bins need not ask again.
+    """
+
+    by_bins: ClassVar[bool]
 
     def next(self, scores: Scores) -> int | None:
         """The stage to ask next, from 1; None stops, which it must not before any answer."""
@@ -50,6 +57,7 @@ def best_answer(table: ScoreTable, scores: Scores) -> int:
 class OptimalStopping:
     """Backward induction over the table of transitions: goes on exactly where that pays."""
 
+    by_bins: ClassVar[bool] = True
     table: ScoreTable
     rule: Stopping
 
@@ -72,6 +80,7 @@ class OptimalStopping:
 class CascadeRouting:
     """The best set of stages as things stand; runs its cheapest member and looks again."""
 
+    by_bins: ClassVar[bool] = True
     table: ScoreTable
     worth: float
     _known: dict[tuple[tuple[int, int], ...], int | None] = field(default_factory=dict, repr=False)
@@ -99,6 +108,7 @@ class CascadeRouting:
 class Pandora:
     """Weitzman's rule, which takes the stages for independent given the question."""
 
+    by_bins: ClassVar[bool] = True
     table: ScoreTable
     worth: float
     _sigmas: dict[int, dict[int, float]] = field(default_factory=dict, repr=False)
@@ -128,6 +138,7 @@ class Pandora:
 class Threshold:
     """Goes up the ladder until a score reaches the threshold."""
 
+    by_bins: ClassVar[bool] = False
     threshold: float
     stages: int
 
@@ -143,6 +154,7 @@ class Threshold:
 class Always:
     """Asks one stage and no other."""
 
+    by_bins: ClassVar[bool] = True
     stage: int
 
     def next(self, scores: Scores) -> int | None:
@@ -154,6 +166,7 @@ class Always:
 class Everything:
     """Asks every stage and takes the best answer."""
 
+    by_bins: ClassVar[bool] = True
     stages: int
 
     def next(self, scores: Scores) -> int | None:
@@ -170,7 +183,7 @@ class Learned:
     decisions already learnt for the stages behind, is regressed on the best score so far, the last
     one and the one before generation (Ernst, Geurts and Wehenkel, "Tree-based batch mode
     reinforcement learning", JMLR 6, 2005; for stopping problems Longstaff and Schwartz 2001). It
-    sees more than the table's two bins, and needs no Markov chain.
+    sees one bin more than the table does, and needs no Markov chain.
 
     Attributes:
         table: by whose values answers are compared.
@@ -178,6 +191,7 @@ class Learned:
         weights: of the features of each stage but the last, float64[stages − 1, features].
     """
 
+    by_bins: ClassVar[bool] = True
     table: ScoreTable
     worth: float
     weights: Array
@@ -190,10 +204,11 @@ class Learned:
         values = np.stack(
             [
                 table.values[i][np.searchsorted(table.edges[i], outcomes.scores[:, i], "right")]
-                for i in range(1, stages + 1)
+                for i in range(stages + 1)
             ],
             axis=1,
         )
+        before, values = values[:, 0], values[:, 1:]
         chosen = np.array([np.argmax(values[:, :i], axis=1) for i in range(1, stages + 1)])
         rows = np.arange(count)
         # What stopping after the last stage is worth, and then one stage earlier each time.
@@ -201,7 +216,7 @@ class Learned:
         weights = np.zeros((max(stages - 1, 0), len(BASIS)))
         for stage in reversed(range(1, stages)):
             best = values[rows, chosen[stage - 1]]
-            seen = _basis(best, values[:, stage - 1], outcomes.scores[:, 0])
+            seen = _basis(best, values[:, stage - 1], before)
             goes = after - paid * outcomes.costs[:, stage]
             ridge = RIDGE * count * np.eye(len(BASIS))
             weights[stage - 1] = np.linalg.solve(seen.T @ seen + ridge, seen.T @ goes)
@@ -223,7 +238,7 @@ class Learned:
         row = _basis(
             np.array([best]),
             np.array([self.table.value(last, scores[last])]),
-            np.array([scores[0]]),
+            np.array([self.table.value(0, scores[0])]),
         )[0]
         goes_on = float(row @ self.weights[last - 1]) > self.worth * best
         return last + 1 if goes_on else None

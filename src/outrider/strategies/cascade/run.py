@@ -219,15 +219,30 @@ class Cascade:
             worth=worth,
         )
 
-    def answer_many(self, questions: Iterable[str | Problem]) -> Iterator[CascadeAnswer]:
-        """Answers to many questions, several at a time, in their order.
+    def converse(self, turns: Sequence[str]) -> tuple[CascadeAnswer, ...]:
+        """Answer a conversation, turn by turn; what was said before goes along.
 
         Raises:
-            OutriderError: as in `answer`; the questions behind it are given up.
+            OutriderError: as in `answer`.
+        """
+        said: list[Message] = []
+        answers = []
+        for turn in turns:
+            answers.append(self.answer(turn, earlier=said))
+            said += [Message("user", turn), Message("assistant", answers[-1].text.strip())]
+        return tuple(answers)
+
+    def converse_many(
+        self, conversations: Iterable[Sequence[str]]
+    ) -> Iterator[tuple[CascadeAnswer, ...]]:
+        """Many conversations or single questions, several at a time, in their order.
+
+        Raises:
+            OutriderError: as in `answer`; the conversations behind it are given up.
         """
         pool = ThreadPoolExecutor(self.ladder.settings.concurrency)
         try:
-            yield from pool.map(self.answer, questions)
+            yield from pool.map(self.converse, conversations)
         finally:
             pool.shutdown(cancel_futures=True)
 

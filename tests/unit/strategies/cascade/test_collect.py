@@ -169,7 +169,7 @@ def test_a_cascade_stops_where_it_can(answering: tuple[CascadeSettings, object])
         free = Cascade(rungs, predictor, wish=Wish(worth=0.0))  # type: ignore[arg-type]
         assert free.answer(fresh.problems[0]).stage == "once"
         best = Cascade(rungs, predictor, wish=Wish(preference="best"))  # type: ignore[arg-type]
-        found = list(best.answer_many(fresh.problems))
+        found = [a for (a,) in best.converse_many([p.question] for p in fresh.problems)]
     assert [f.answer for f in found] == [f.asked[-1].answer for f in found]
     dear = Wish(worth=1e9)
     with Ladder(known, open=lambda _: Scripted(says)) as rungs:
@@ -191,6 +191,19 @@ def test_a_preference_of_one_question_wins(answering: tuple[CascadeSettings, obj
         assert found.worth > 0.0
         assert cascade.expected.worth == 0.0
     assert Message("user", "Hello") in (generator.asked[-1].messages or ())
+
+
+def test_a_conversation_goes_along(answering: tuple[CascadeSettings, object]) -> None:
+    known, predictor = answering
+    generator = Scripted(says)
+    with Ladder(known, open=lambda _: generator) as rungs:
+        cascade = Cascade(rungs, predictor, wish=Wish(worth=0.0))  # type: ignore[arg-type]
+        first, second = cascade.converse(["What is 2 + 4?", "What is 4 + 4?"])
+    assert (first.answer, second.answer) == ("6", "8")
+    assert [m.content for m in generator.asked[-1].messages or ()][:2] == [
+        "What is 2 + 4?",
+        "The answer is 6.",
+    ]
 
 
 def test_another_model_or_ladder_is_refused(answering: tuple[CascadeSettings, object]) -> None:
