@@ -201,7 +201,7 @@ def evaluate(
     settings = read_settings(cascade)
     made = read_predictor(cascade, predictor)
     file = AnswerFile(existing(answers or beside(cascade, ".answers.jsonl"), "collect"), settings)
-    questions = file.questions()
+    questions, partial = file.questions(), file.questions(partial=True)
     made.check(settings)
     made.check_answers(questions)
     if task:
@@ -210,7 +210,10 @@ def evaluate(
             if name not in known:
                 raise UsageError(f"No question of {name!r} was collected; of: {', '.join(known)}.")
         questions = [q for q in questions if q.task in task]
-    found = evaluate(settings, made, questions, family=policy, sizes=sizes(settings))
+        partial = [q for q in partial if q.task in task]
+    found = evaluate(
+        settings, made, questions, family=policy, sizes=sizes(settings), partial=partial
+    )
     pictures = find_spec("matplotlib") is not None
     if not pictures:
         warn("The report has no plots; `pip install 'outrider[cascade]'` brings matplotlib.")

@@ -56,6 +56,7 @@ def evaluate(
     *,
     family: str = "stopping",
     sizes: Mapping[str, int] | None = None,
+    partial: Sequence[Question] = (),
 ) -> Evaluation:
     """Play every policy over the questions that the predictor was not trained on.
 
@@ -65,6 +66,8 @@ def evaluate(
         questions: collected; those of the training are left out.
         family: the policy that grid and preferences are shown for.
         sizes: bytes of each stage's model.
+        partial: questions that the first few stages have answered, if there are more of them; the
+            predictor of these stages is judged by them.
 
     Raises:
         UsageError: the predictor does not fit the stages or the answers, or nothing is left.
@@ -112,7 +115,7 @@ def evaluate(
         distinct=len(distinct),
         trained=len(training),
         stages=stages,
-        predictors=_predictor_rows(predictor, settings, unseen, test),
+        predictors=_predictor_rows(predictor, settings, predictor.unseen(partial or questions)),
         everything=_point(float("inf"), every, weights),
         oracle=_point(float("nan"), _oracle(test), weights),
         mixing_aiq=_mixing_area(*singles, weights, low, high),
@@ -220,22 +223,20 @@ def _stage_rows(
 
 
 def _predictor_rows(
-    predictor: Predictor,
-    settings: CascadeSettings,
-    questions: Sequence[Question],
-    test: Outcomes,
+    predictor: Predictor, settings: CascadeSettings, questions: Sequence[Question]
 ) -> tuple[PredictorRow, ...]:
     names = ["before any answer", *(f"after {stage.name}" for stage in settings.stages)]
-    by_words = predictor.baseline_scores(questions)
     rows = []
     for place, name in enumerate(names):
-        right = test.correct[:, max(place, 1) - 1]
-        found = test.scores[:, place]
+        stage = max(place, 1)
+        asked = [q for q in questions if len(q.answers) >= stage]
+        right = np.array([q.correct[stage - 1] for q in asked], np.bool_)
+        found = predictor.scores(asked, place)
         rows.append(
             PredictorRow(
                 name,
                 quality(found, right),
-                quality(by_words[:, place], right),
+                quality(predictor.baseline_scores(asked, place), right),
                 reliability(found, right),
             )
         )

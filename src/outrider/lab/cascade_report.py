@@ -256,6 +256,7 @@ def _predictor(e: Evaluation, pictures: bool) -> Section:
     rows = tuple(
         (
             row.name,
+            f"{row.quality.questions}",
             f"{row.quality.base_rate:.1%}",
             f"{row.quality.brier:.4f}",
             f"{row.quality.ece:.3f}",
@@ -266,7 +267,7 @@ def _predictor(e: Evaluation, pictures: bool) -> Section:
         )
         for row in e.predictors
     )
-    head = ("", "right", "Brier", "ECE", "AUROC", "R²", "AUROC, words", "Brier, words")
+    head = ("", "questions", "right", "Brier", "ECE", "AUROC", "R²", "AUROC, words", "Brier, words")
     part.tables.append(Table(head, rows))
     return part
 

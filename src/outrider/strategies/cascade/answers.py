@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
 
@@ -81,12 +82,12 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that every stage has answered.
+    """A question with its answers.
 
     Attributes:
         task: its task's name.
         problem: the question.
-        answers: of the stages, in their order.
+        answers: of the stages, in their order, from the first on.
         correct: whether each is right.
     """
 
@@ -145,8 +146,12 @@ class AnswerFile:
         """A stage's answers whose time was measured alone."""
         return [c.answer for c in self.found if c.answer.stage == stage and c.timed]
 
-    def questions(self) -> list[Question]:
+    def questions(self, *, partial: bool = False) -> list[Question]:
         """The questions that every stage has answered, in the order of the file.
+
+        Args:
+            partial: those too that only the first few stages have answered; they hold their
+                answers, and tell how good the predictor of these stages is.
 
         Raises:
             UsageError: there is none.
@@ -156,13 +161,17 @@ class AnswerFile:
         for one in self.found:
             if not one.timed:
                 by_key.setdefault(one.key, {})[one.answer.stage] = one
-        whole = [found for found in by_key.values() if all(name in found for name in names)]
-        if not whole:
+        found = []
+        for by_stage in by_key.values():
+            climbed = list(takewhile(by_stage.__contains__, names))
+            if climbed and (partial or len(climbed) == len(names)):
+                found.append(_question([by_stage[name] for name in climbed]))
+        if not found:
             raise UsageError(
                 f"{self.path} holds no question that every stage has answered; run "
                 "`outrider cascade collect` to its end."
             )
-        return [_question([found[name] for name in names]) for found in whole]
+        return found
 
     def __enter__(self) -> Self:
         try:

@@ -60,7 +60,8 @@ def play(policy: Policy, table: ScoreTable, outcomes: Outcomes) -> Played:
     ).tolist()
     decided: dict[tuple[tuple[int, int], ...], int | None] = {}
     for row, (places, known) in enumerate(zip(bins, outcomes.scores.tolist(), strict=True)):
-        scores, seen = {0: known[0]}, ((0, places[0]),)
+        scores: dict[int, float] = {0: known[0]}
+        seen: tuple[tuple[int, int], ...] = ((0, places[0]),)
         while True:
             if not policy.by_bins or seen not in decided:
                 decided[seen] = policy.next(scores)

@@ -147,18 +147,19 @@ class Predictor:
         """The class of a question by its score before generation; thirds of the training's."""
         return COMPLEXITIES[sum(before < edge for edge in self.edges)]
 
-    def outcomes(self, questions: Sequence[Question], settings: CascadeSettings) -> Outcomes:
-        """Scores of questions that were not trained on."""
-        columns = [
-            predictor.score([joined(q.problem, q.answers[:stage]) for q in questions])
-            for stage, predictor in enumerate(self.predictors)
-        ]
-        return outcomes_of(np.stack(columns, axis=1), questions, self.costs, settings)
+    def scores(self, questions: Sequence[Question], stage: int) -> Array:
+        """Scores after a stage, or before any (0), float64[questions]."""
+        found = [joined(q.problem, q.answers[:stage]) for q in questions]
+        return self.predictors[stage].score(found)
 
-    def baseline_scores(self, questions: Sequence[Question]) -> Array:
-        """What length and key words alone say, float64[questions, 1 + stages]."""
-        features = [keyword_features(q.problem) for q in questions]
-        return np.stack([predictor.score(features) for predictor in self.baseline], axis=1)
+    def baseline_scores(self, questions: Sequence[Question], stage: int) -> Array:
+        """What length and key words alone say of a stage, float64[questions]."""
+        return self.baseline[stage].score([keyword_features(q.problem) for q in questions])
+
+    def outcomes(self, questions: Sequence[Question], settings: CascadeSettings) -> Outcomes:
+        """Scores, grades and costs of questions that every stage has answered."""
+        columns = [self.scores(questions, stage) for stage in range(len(self.predictors))]
+        return outcomes_of(np.stack(columns, axis=1), questions, self.costs, settings)
 
     def check_answers(self, questions: Sequence[Question]) -> None:
         """Raise where answers of the training are not what they were.

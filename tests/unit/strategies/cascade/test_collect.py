@@ -100,6 +100,8 @@ def test_a_question_that_fails_is_tried_again(tmp_path: Path, task: tasks.Task) 
     assert "out of luck" in done.failed[0]
     with pytest.raises(UsageError, match="no question that every stage"):
         AnswerFile(path, known).questions()
+    partial = AnswerFile(path, known).questions(partial=True)
+    assert {len(q.answers) for q in partial} == {1}
     with Ladder(known, open=lambda _: Scripted(says)) as rungs:
         done = collect(rungs, [task], AnswerFile(path, known))
     assert (done.asked, done.kept) == (120, 120)
