@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -221,8 +221,3 @@ def _question(found: Sequence[Collected]) -> Question:
         tuple(one.answer for one in found),
         tuple(one.correct for one in found),
     )
-
-
-def data_hash(questions: Iterable[Question]) -> str:
-    """A hash of questions, answers and grades that does not depend on their order."""
-    return digest(sorted(question.digest for question in questions))

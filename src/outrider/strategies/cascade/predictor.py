@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from outrider.errors import UsageError
 from outrider.strategies.cascade import regressors
-from outrider.strategies.cascade.answers import Question, data_hash
+from outrider.strategies.cascade.answers import Question
 from outrider.strategies.cascade.costs import StageCost
 from outrider.strategies.cascade.features import (
     Features,
@@ -97,7 +97,7 @@ class Predictor:
         stages: each stage's fingerprint, by its name, in their order.
         models: the fingerprints of the models that answered, by stage; empty where they told none.
         kind: of regressor.
-        data: a hash of the questions, answers and grades of the training.
+        data: hashes of the questions of the training with their answers and grades.
         seen: hashes of the questions it was trained on.
         predictors: before generation, and after each stage.
         baseline: what length and key words alone say of each stage; it has to be beaten.
@@ -111,7 +111,7 @@ class Predictor:
     stages: Mapping[str, str]
     models: Mapping[str, tuple[str, ...]]
     kind: str
-    data: str
+    data: frozenset[str]
     seen: frozenset[str]
     predictors: tuple[StagePredictor, ...]
     baseline: tuple[StagePredictor, ...]
@@ -167,8 +167,10 @@ class Predictor:
         Raises:
             UsageError: they were changed, or some are missing.
         """
-        known = [q for q in questions if identity(q) in self.seen]
-        if known and data_hash(known) != self.data:
+        present = {q.digest for q in questions}
+        asked = any(identity(q) in self.seen for q in questions)
+        # Answers of another file, none of which trained it, are no changed ones.
+        if asked and not self.data <= present:
             raise UsageError(
                 "The answers have changed since the predictor was trained on them; train it again."
             )
@@ -234,6 +236,7 @@ class Predictor:
         """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values |= {
+            "data": sorted(self.data),
             "seen": sorted(self.seen),
             "predictors": [predictor.record() for predictor in self.predictors],
             "baseline": [predictor.record() for predictor in self.baseline],
@@ -273,6 +276,7 @@ class Predictor:
                 **{
                     **values,
                     "models": {name: tuple(found) for name, found in values["models"].items()},
+                    "data": frozenset(values["data"]),
                     "seen": frozenset(values["seen"]),
                     "predictors": tuple(map(StagePredictor.of, values["predictors"])),
                     "baseline": tuple(map(StagePredictor.of, values["baseline"])),

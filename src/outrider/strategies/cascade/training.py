@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from outrider.errors import UsageError
 from outrider.strategies.cascade import regressors
-from outrider.strategies.cascade.answers import Question, data_hash
+from outrider.strategies.cascade.answers import Question
 from outrider.strategies.cascade.costs import StageCost
 from outrider.strategies.cascade.features import Features, keyword_features
 from outrider.strategies.cascade.predictor import (
@@ -72,7 +72,7 @@ def train(
         stages=settings.fingerprints(),
         models=models,
         kind=known.regressor,
-        data=data_hash(used),
+        data=frozenset(q.digest for q in used),
         seen=frozenset(map(identity, used)),
         predictors=tuple(predictors),
         baseline=tuple(baseline),
