@@ -139,11 +139,11 @@ def train(
             "Times were measured while several questions ran; "
             "`outrider cascade collect --limit 0 --timing 24` measures them alone."
         )
-    questions = file.questions()
+    questions = file.questions(partial=True)
     made = train(questions, settings, costs)
     path = predictor or beside(cascade, ".predictor.json")
     made.save(path)
-    held_out = len(questions) - len(made.training)
+    held_out = sum(len(q.answers) == len(names) for q in questions) - len(made.training)
     if json:
         print_json(
             {
@@ -203,7 +203,7 @@ def evaluate(
     file = AnswerFile(existing(answers or beside(cascade, ".answers.jsonl"), "collect"), settings)
     questions, partial = file.questions(), file.questions(partial=True)
     made.check(settings)
-    made.check_answers(questions)
+    made.check_answers(partial)
     if task:
         known = sorted({q.task for q in questions})
         for name in task:

@@ -97,10 +97,13 @@ class Question:
     correct: tuple[bool, ...]
 
     @property
-    def digest(self) -> str:
-        """A hash of the question and of all that was said and graded."""
-        said = [(a.fingerprint, a.text, c) for a, c in zip(self.answers, self.correct, strict=True)]
-        return digest([self.task, self.problem.id, self.problem.question, said])
+    def digests(self) -> tuple[str, ...]:
+        """A hash of each answer with its question and its grade."""
+        asked = [self.task, self.problem.id, self.problem.question]
+        return tuple(
+            digest([*asked, answer.fingerprint, answer.text, right])
+            for answer, right in zip(self.answers, self.correct, strict=True)
+        )
 
 
 @dataclass(slots=True)

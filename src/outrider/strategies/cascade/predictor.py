@@ -97,7 +97,7 @@ class Predictor:
         stages: each stage's fingerprint, by its name, in their order.
         models: the fingerprints of the models that answered, by stage; empty where they told none.
         kind: of regressor.
-        data: hashes of the questions of the training with their answers and grades.
+        data: hashes of the answers of the training, with their questions and grades.
         seen: hashes of the questions it was trained on.
         predictors: before generation, and after each stage.
         baseline: what length and key words alone say of each stage; it has to be beaten.
@@ -167,7 +167,7 @@ class Predictor:
         Raises:
             UsageError: they were changed, or some are missing.
         """
-        present = {q.digest for q in questions}
+        present = {digest for q in questions for digest in q.digests}
         asked = any(identity(q) in self.seen for q in questions)
         # Answers of another file, none of which trained it, are no changed ones.
         if asked and not self.data <= present:

@@ -38,7 +38,8 @@ def train(
     folds, so that no score knows its own answer.
 
     Args:
-        questions: collected and graded, those to hold out included.
+        questions: collected and graded, those to hold out included. A stage's predictor is made
+            from all that have its answer, and policies from those that every stage has answered.
         settings: of the cascade.
         costs: of its stages.
 
@@ -48,37 +49,40 @@ def train(
     regressors.check()
     known = settings.predictor
     fitting, calibrating = split(questions, known)
-    if len(fitting) < 2 * known.folds or len(calibrating) < 10:
-        raise UsageError(
-            f"Training needs some hundred questions; there are {len(fitting)} to fit and "
-            f"{len(calibrating)} to calibrate after {known.holdout:.0%} are held out."
-        )
     used = [*fitting, *calibrating]
-    predictors, baseline, columns = [], [], []
+    whole = [len(q.answers) == len(settings.stages) for q in used]
+    fit_by_all, calibrated_by_all = sum(whole[: len(fitting)]), sum(whole[len(fitting) :])
+    if fit_by_all < 2 * known.folds or calibrated_by_all < 10:
+        raise UsageError(
+            f"Training needs some hundred questions that every stage has answered; there are "
+            f"{fit_by_all} to fit and {calibrated_by_all} to calibrate after {known.holdout:.0%} "
+            "are held out."
+        )
+    predictors, baseline = [], []
+    scores = np.full((len(used), len(settings.stages) + 1), np.nan)
     keywords = replace(known, regressor="keywords")
     for stage in range(len(settings.stages) + 1):
-        baseline.append(_train_stage(stage, fitting, calibrating, keywords)[0])
-        predictor, out_of_fold = _train_stage(stage, fitting, calibrating, known)
-        held = predictor.score([_features(q, stage, known) for q in calibrating])
-        predictors.append(predictor)
-        columns.append(np.concatenate([out_of_fold, held]))
-    scores = np.stack(columns, axis=1)
+        has = np.array([len(q.answers) >= max(stage, 1) for q in used])
+        asked = [
+            [q for q in part if len(q.answers) >= max(stage, 1)] for part in (fitting, calibrating)
+        ]
+        baseline.append(_fit_stage(stage, *asked, keywords))
+        predictors.append(predictor := _fit_stage(stage, *asked, known))
+        held = predictor.score([_features(q, stage, known) for q in asked[1]])
+        scores[has, stage] = np.concatenate([_cross_fit(stage, asked[0], predictor, known), held])
+    complete = [q for q, every in zip(used, whole, strict=True) if every]
     high, low = np.quantile(scores[:, 0], [2 / 3, 1 / 3])
-    models = {
-        stage.name: tuple(sorted({m for q in used if (m := q.answers[place].model) is not None}))
-        for place, stage in enumerate(settings.stages)
-    }
     return Predictor(
         stages=settings.fingerprints(),
-        models=models,
+        models=_models(used),
         kind=known.regressor,
-        data=frozenset(q.digest for q in used),
+        data=frozenset(digest for q in used for digest in q.digests),
         seen=frozenset(map(identity, used)),
         predictors=tuple(predictors),
         baseline=tuple(baseline),
         costs=tuple(costs),
         edges=(float(high), float(low)),
-        training=outcomes_of(scores, used, costs, settings),
+        training=outcomes_of(scores[whole], complete, costs, settings),
         unit=settings.cost.unit,
         bins=known.bins,
     )
@@ -98,33 +102,53 @@ def split(
     return fitting, calibrating
 
 
-def _train_stage(
+def _fit_stage(
     stage: int,
     fitting: Sequence[Question],
     calibrating: Sequence[Question],
     settings: PredictorSettings,
-) -> tuple[StagePredictor, Array]:
-    """A stage's predictor, and calibrated out-of-fold scores of the questions to fit."""
-    kind: Literal["trees", "logistic"] = "trees" if settings.regressor == "trees" else "logistic"
+) -> StagePredictor:
+    """A stage's predictor, fitted to some questions and calibrated on others."""
     features = [_features(q, stage, settings) for q in fitting]
     names = tuple(features[0])
-    x, y = matrix(features, names), _right(fitting, stage)
-    model = regressors.fit(kind, x, y, settings.seed)
+    model = regressors.fit(
+        _kind(settings), matrix(features, names), _right(fitting, stage), settings.seed
+    )
     held = matrix([_features(q, stage, settings) for q in calibrating], names)
     calibration = regressors.calibrate(model.log_odds(held), _right(calibrating, stage))
-    out_of_fold = np.empty(len(fitting))
+    return StagePredictor(names, model, calibration)
+
+
+def _cross_fit(
+    stage: int, fitting: Sequence[Question], predictor: StagePredictor, settings: PredictorSettings
+) -> Array:
+    """Scores of the questions to fit, each by a model of the other folds, float64[questions]."""
+    x = matrix([_features(q, stage, settings) for q in fitting], predictor.names)
+    y = _right(fitting, stage)
     folds = np.array([int(_share(q, "fold", settings.seed) * settings.folds) for q in fitting])
+    scores = np.empty(len(fitting))
     for fold in np.unique(folds):
         inside = folds == fold
-        other = regressors.fit(kind, x[~inside], y[~inside], settings.seed)
-        out_of_fold[inside] = calibration.probabilities(other.log_odds(x[inside]))
-    return StagePredictor(names, model, calibration), out_of_fold
+        model = regressors.fit(_kind(settings), x[~inside], y[~inside], settings.seed)
+        scores[inside] = predictor.calibration.probabilities(model.log_odds(x[inside]))
+    return scores
 
 
-def _features(
-    question: Question, stage: int, settings: PredictorSettings | None = None
-) -> Features:
-    if settings is not None and settings.regressor == "keywords":
+def _kind(settings: PredictorSettings) -> Literal["trees", "logistic"]:
+    return "trees" if settings.regressor == "trees" else "logistic"
+
+
+def _models(questions: Sequence[Question]) -> dict[str, tuple[str, ...]]:
+    """The fingerprints of the models that answered, by stage."""
+    found: dict[str, set[str]] = {}
+    for answer in (a for q in questions for a in q.answers):
+        if answer.model is not None:
+            found.setdefault(answer.stage, set()).add(answer.model)
+    return {stage: tuple(sorted(models)) for stage, models in found.items()}
+
+
+def _features(question: Question, stage: int, settings: PredictorSettings) -> Features:
+    if settings.regressor == "keywords":
         return keyword_features(question.problem)
     return joined(question.problem, question.answers[:stage])
 
