@@ -168,5 +168,5 @@ def _svg(figure: Figure, title: str) -> str:
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     # Ids are unique within a picture only, and a page has several.
     prefix = re.sub(r"\W", "", title.lower())[:12]
-    text = re.sub(r'(id="|#)(?=[A-Za-z])', rf"\g<1>{prefix}-", text)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

@@ -147,5 +147,7 @@ def test_the_report_as_a_page(found: Evaluation) -> None:
     assert len(read.ids) == len(set(read.ids))
     assert set(re.findall(r"url\(#([\w-]+)\)", text)) <= set(read.ids)
     assert "currentColor" in text
+    colours = re.findall(r"(?:fill|stroke): (#\S+?)[;\"]", text)
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
     assert "prefers-color-scheme: dark" in text
     assert not math.isnan(found.oracle.cost)
