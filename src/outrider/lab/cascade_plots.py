@@ -7,7 +7,10 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from outrider.lab.cascade_figures import Evaluation
+from outrider.lab.frontier import Hull
 from outrider.lab.speed_plot import COLOURS
 from outrider.strategies.cascade.predictor import COMPLEXITIES
 
@@ -26,10 +29,10 @@ def frontier(evaluation: Evaluation) -> str:
     """Quality against cost: policies, single stages with intervals, mixing, everything, oracle."""
     figure, axes = _figure(7.2, 4.4)
     stages = evaluation.stages
-    from outrider.lab.frontier import Hull  # noqa: PLC0415
-
     hull = Hull.of([s.cost for s in stages], [s.accuracy.value for s in stages])
-    axes.plot(hull.cost, hull.quality, "--", color=INK, linewidth=1, label="mixing single stages")
+    # On a logarithmic axis the line between two stages is a curve.
+    costs = np.geomspace(hull.cost[0], hull.cost[-1], 200)
+    axes.plot(costs, hull.at(costs), "--", color=INK, linewidth=1, label="mixing single stages")
     for colour, name in zip(COLOURS, SHOWN, strict=False):
         curve = evaluation.curve(name)
         points = sorted(curve.points, key=lambda p: p.cost)
