@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
@@ -77,11 +78,17 @@ def stage_costs(
         timed: answers that were asked alone, by stage.
         collected: answers that were asked among others, by stage.
     """
+    # A load is slowed by what else runs and by nothing sped up: the least is its own.
+    loads: dict[tuple[str, str | None], float] = {}
+    for stage in settings.stages:
+        for answer in (*timed.get(stage.name, ()), *collected.get(stage.name, ())):
+            if answer.loading_ms > 0:
+                key = (stage.model, stage.endpoint)
+                loads[key] = min(answer.loading_ms, loads.get(key, math.inf))
     costs = []
     for stage in settings.stages:
         alone, among = timed.get(stage.name, ()), collected.get(stage.name, ())
-        loads = [a.loading_ms for a in (*alone, *among) if a.loading_ms > 0]
-        loading = float(np.mean(loads)) if loads else None
+        loading = loads.get((stage.model, stage.endpoint))
         if stage.cost.ms is not None:
             costs.append(StageCost(stage.cost.ms, 0.0, "declared", 0, loading, stage.cost))
             continue

@@ -225,14 +225,28 @@ def calibrate(log_odds: Array, y: NDArray[np.bool_]) -> Calibration:
         share = (right + 1) / (count + 2)
         return Calibration(0.0, float(np.log(share / (1 - share))))
     if count < ENOUGH_FOR_ISOTONIC:
-        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-
-        line = LogisticRegression(C=1e3, max_iter=1000).fit(log_odds[:, None], y)
-        # A negative slope would say that the model is right where it doubts.
-        return Calibration(max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0]))
+        return _platt(log_odds, y)
     from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415
 
     steps = IsotonicRegression(out_of_bounds="clip").fit(log_odds, y)
     edge = 1 / (count + 2)  # the ends of the steps are small samples, and none is certain
     values: Sequence[float] = np.clip(steps.y_thresholds_, edge, 1 - edge).tolist()
     return Calibration(x=tuple(steps.X_thresholds_.tolist()), y=tuple(values))
+
+
+def _platt(log_odds: Array, y: NDArray[np.bool_]) -> Calibration:
+    """Platt's line, fitted to targets that stay away from 0 and 1 by Laplace's rule.
+
+    Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2. Each point counts
+    as right by its target and as wrong by the rest.
+    """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+    right, wrong = int(y.sum()), int((~y).sum())
+    target = np.where(y, (right + 1) / (right + 2), 1 / (wrong + 2))
+    x = np.concatenate([log_odds, log_odds])[:, None]
+    labels = np.repeat([True, False], len(y))
+    weights = np.concatenate([target, 1 - target])
+    line = LogisticRegression(C=1e3, max_iter=1000).fit(x, labels, weights)
+    # A negative slope would say that the model is right where it doubts.
+    return Calibration(max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0]))

@@ -63,13 +63,12 @@ def train(
     keywords = replace(known, regressor="keywords")
     for stage in range(len(settings.stages) + 1):
         has = np.array([len(q.answers) >= max(stage, 1) for q in used])
-        asked = [
-            [q for q in part if len(q.answers) >= max(stage, 1)] for part in (fitting, calibrating)
-        ]
-        baseline.append(_fit_stage(stage, *asked, keywords))
-        predictors.append(predictor := _fit_stage(stage, *asked, known))
-        held = predictor.score([_features(q, stage, known) for q in asked[1]])
-        scores[has, stage] = np.concatenate([_cross_fit(stage, asked[0], predictor, known), held])
+        fit = [q for q in fitting if len(q.answers) >= max(stage, 1)]
+        calibrate = [q for q in calibrating if len(q.answers) >= max(stage, 1)]
+        baseline.append(_fit_stage(stage, fit, calibrate, keywords))
+        predictors.append(predictor := _fit_stage(stage, fit, calibrate, known))
+        held = predictor.score([_features(q, stage, known) for q in calibrate])
+        scores[has, stage] = np.concatenate([_cross_fit(stage, fit, predictor, known), held])
     complete = [q for q, every in zip(used, whole, strict=True) if every]
     high, low = np.quantile(scores[:, 0], [2 / 3, 1 / 3])
     return Predictor(
