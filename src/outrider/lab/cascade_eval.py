@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -84,21 +85,23 @@ def evaluate(
     low, high = float(test.costs[:, 0].mean()), float(every.cost.mean())
     singles = test.costs, test.correct.astype(np.float64)
 
+    mixing = Areas.of(*singles, weights, low, high)
+    played = {name: _sweep(name, table, training, test) for name in (*FAMILIES, "threshold")}
+    areas = {name: Areas.of(*_stacked(swept), weights, low, high) for name, swept in played.items()}
     curves: list[Curve] = []
-    played: dict[str, list[tuple[float, Played]]] = {}
-    for name in (*FAMILIES, "threshold"):
-        swept = _sweep(name, table, training, test)
-        played[name] = swept
+    for name, swept in played.items():
         chosen = _furthest(_sweep(name, table, training, training), training)
         at = dict(swept)[chosen]
         curves.append(
             Curve(
                 name,
                 tuple(_point(setting, p, weights) for setting, p in swept),
-                _area(swept, weights, low, high),
+                areas[name].interval,
                 _recovered(swept, test),
                 chosen,
                 gain_over_mixing(at.cost, at.correct.astype(np.float64), *singles, weights),
+                areas[name].over(mixing),
+                areas[name].over(areas["threshold"]),
             )
         )
     points = points_of(sweep(family, table, training, training))
@@ -118,7 +121,7 @@ def evaluate(
         predictors=_predictor_rows(predictor, settings, predictor.unseen(partial or questions)),
         everything=_point(float("inf"), every, weights),
         oracle=_point(float("nan"), _oracle(test), weights),
-        mixing_aiq=_mixing_area(*singles, weights, low, high),
+        mixing_aiq=mixing.interval,
         curves=tuple(curves),
         steered=family,
         preferences={
@@ -172,19 +175,36 @@ def _oracle(outcomes: Outcomes) -> Played:
     return Played(outcomes.correct[rows, chosen], outcomes.costs[rows, chosen], chosen + 1, asked)
 
 
-def _area(
-    swept: Sequence[tuple[float, Played]], weights: Array, low: float, high: float
-) -> Interval:
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """The AIQ of one policy, and in each resample."""
+
+    figure: float
+    resampled: Array
+    units: int
+
+    @classmethod
+    def of(cls, costs: Array, rights: Array, weights: Array, low: float, high: float) -> Areas:
+        """Of settings' costs and grades, float64[questions, settings], over a range of costs."""
+        x, y = weights @ costs, weights @ rights
+        areas = np.array([Hull.of(a, b).area(low, high) for a, b in zip(x, y, strict=True)])
+        whole = Hull.of(costs.mean(axis=0), rights.mean(axis=0))
+        return cls(whole.area(low, high), areas, len(costs))
+
+    @property
+    def interval(self) -> Interval:
+        """With its interval."""
+        return interval(self.resampled, self.figure, self.units)
+
+    def over(self, other: Areas) -> Interval:
+        """How far above another, of the same resamples."""
+        return interval(self.resampled - other.resampled, self.figure - other.figure, self.units)
+
+
+def _stacked(swept: Sequence[tuple[float, Played]]) -> tuple[Array, Array]:
+    """Costs and grades of a sweep, float64[questions, settings] each."""
     costs = np.stack([p.cost for _, p in swept], axis=1)
-    rights = np.stack([p.correct for _, p in swept], axis=1).astype(np.float64)
-    return _mixing_area(costs, rights, weights, low, high)
-
-
-def _mixing_area(costs: Array, rights: Array, weights: Array, low: float, high: float) -> Interval:
-    x, y = weights @ costs, weights @ rights
-    resampled = [Hull.of(a, b).area(low, high) for a, b in zip(x, y, strict=True)]
-    figure = Hull.of(costs.mean(axis=0), rights.mean(axis=0)).area(low, high)
-    return interval(resampled, figure, len(costs))
+    return costs, np.stack([p.correct for _, p in swept], axis=1).astype(np.float64)
 
 
 def _recovered(swept: Sequence[tuple[float, Played]], test: Outcomes) -> float | None:

@@ -65,6 +65,8 @@ class Curve:
         apgr: share of the gap between the first and the best stage; None where there is no gap.
         chosen: λ or the threshold that was furthest above mixing in training.
         gain: at that setting, above the best mixture of single stages of the same cost.
+        over_mixing: AIQ above that of mixing single stages.
+        over_threshold: AIQ above that of a threshold on the same scores.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Curve:
     apgr: float | None
     chosen: float
     gain: Interval
+    over_mixing: Interval
+    over_threshold: Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,21 +61,25 @@ def verdicts(e: Evaluation) -> list[str]:
             f"apart; the best single stage is {best.name!r}."
         )
     curve = e.curve(e.steered)
-    said.append(_beats(curve, "the best mixture of single stages of the same cost"))
-    threshold = e.curve("threshold")
-    better = curve.aiq.value - threshold.aiq.value
-    if better > 0:
+    said.append(_beats(e, curve))
+    over = curve.over_threshold
+    figures = f"AIQ {curve.aiq.value:.3f} against {e.curve('threshold').aiq.value:.3f}"
+    span = f"[{_signed(over.low or 0.0)}, {_signed(over.high or 0.0)}] points"
+    if (over.low or 0.0) > 0:
         said.append(
-            f"Over all costs, {curve.name!r} is right {_points(better)} more often than a simple "
-            f"threshold on the same scores (AIQ {curve.aiq.value:.3f} against "
-            f"{threshold.aiq.value:.3f}), and "
-            f"{_points(curve.aiq.value - e.mixing_aiq.value)} more often than mixing."
+            f"Over all costs it is right {_more(over.value)} than a simple threshold on the same "
+            f"scores ({figures}, {span})."
         )
     else:
         said.append(
-            f"A simple threshold on the same scores does as well as {curve.name!r}: AIQ "
-            f"{threshold.aiq.value:.3f} against {curve.aiq.value:.3f}."
+            f"Over all costs it does not beat a simple threshold on the same scores ({figures}, "
+            f"{span})."
         )
+    mixing = curve.over_mixing
+    said.append(
+        f"Over all costs it is right {_more(mixing.value)} than mixing single stages "
+        f"[{_signed(mixing.low or 0.0)}, {_signed(mixing.high or 0.0)}]."
+    )
     lost = [row.name for row in e.predictors if not _above_keywords(row.quality, row.baseline)]
     said.append(
         "The predictor ranks answers better than length and key words do, before and after every "
@@ -91,14 +95,21 @@ def _above_keywords(found: object, baseline: object) -> bool:
     return mine is not None and (theirs is None or mine > theirs)
 
 
-def _beats(curve: Curve, what: str) -> str:
+def _beats(e: Evaluation, curve: Curve) -> str:
+    """How a policy stands beside mixing, at the setting that was chosen in training."""
     gain = curve.gain
     low, high = gain.low or 0.0, gain.high or 0.0
+    cost = next(p.cost for p in curve.points if p.setting == curve.chosen)
+    dearest = max(stage.cost for stage in e.stages)
+    beyond = ", more than any single stage" if cost > dearest else ""
     found = (
-        f"{curve.name!r} at the λ chosen in training is right {_points(gain.value)} more often "
-        f"than {what} [{_signed(low)}, {_signed(high)}]"
+        f"{curve.name!r} at the λ chosen in training ({_cost(cost)} {e.unit} a question{beyond}) "
+        f"is right {_more(gain.value)} than the best mixture of single stages of that cost "
+        f"[{_signed(low)}, {_signed(high)}]"
     )
-    return f"{found}." if low > 0 else f"{found}, which chance could be."
+    if low > 0:
+        return f"{found}."
+    return f"{found}: mixing is better." if high < 0 else f"{found}, which chance could be."
 
 
 def _frontier(e: Evaluation, pictures: bool) -> Section:
@@ -299,6 +310,10 @@ def _plain(found: Interval) -> str:
 
 def _points(share: float) -> str:
     return f"{share * 100:.1f} points"
+
+
+def _more(share: float) -> str:
+    return f"{_points(abs(share))} {'more' if share >= 0 else 'less'} often"
 
 
 def _signed(share: float) -> str:
