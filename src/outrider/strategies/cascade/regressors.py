@@ -22,6 +22,9 @@ ENOUGH_FOR_ISOTONIC: Final = 1000
 """Points from which on the isotonic calibration is better than Platt's (Niculescu-Mizil and
 Caruana, "Predicting good probabilities with supervised learning", ICML 2005)."""
 
+MOST_LOG_ODDS: Final = 20.0
+"""No probability is closer to 0 or 1 than two in a thousand million."""
+
 TREES: Final = {"n_estimators": 120, "max_depth": 3, "learning_rate": 0.05, "subsample": 0.7}
 
 
@@ -205,7 +208,8 @@ class Calibration:
         """Calibrated, float64 of the same shape."""
         if self.x:
             return np.asarray(np.interp(log_odds, self.x, self.y))
-        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * log_odds + self.offset))))
+        line = np.clip(self.slope * log_odds + self.offset, -MOST_LOG_ODDS, MOST_LOG_ODDS)
+        return np.asarray(1.0 / (1.0 + np.exp(-line)))
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
