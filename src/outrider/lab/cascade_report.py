@@ -76,9 +76,11 @@ def verdicts(e: Evaluation) -> list[str]:
             f"{span})."
         )
     mixing = curve.over_mixing
+    low, high = mixing.low or 0.0, mixing.high or 0.0
+    chance = ", which chance could be" if low <= 0 <= high else ""
     said.append(
         f"Over all costs it is right {_more(mixing.value)} than mixing single stages "
-        f"[{_signed(mixing.low or 0.0)}, {_signed(mixing.high or 0.0)}]."
+        f"[{_signed(low)}, {_signed(high)}]{chance}."
     )
     lost = [row.name for row in e.predictors if not _above_keywords(row.quality, row.baseline)]
     said.append(
