@@ -87,8 +87,9 @@ def test_questions_are_answered(file: Path) -> None:
     assert "from at once" in one.stderr
     prompts = file.with_name("q.jsonl")
     prompts.write_text('{"question": "What is 2 + 3?"}\n{"turns": ["Hello", "What is 9 * 9?"]}\n')
-    many = outrider("run", file, "--prompts", prompts, "--lambda", 1e9, "--json")
+    many = outrider("run", file, "--prompts", prompts, "--lambda", "inf", "--json")
     assert many.exit_code == 0, many.output
+    assert json.loads(many.stdout)["lambda"] is None
     answers = json.loads(many.stdout)["answers"]
     assert [a["question"] for a in answers] == ["What is 2 + 3?", "Hello", "What is 9 * 9?"]
     assert [a["turn"] for a in answers] == [0, 0, 1]
