@@ -1,0 +1,1 @@
+"""Which model does which part of the work: strategies that stand on `Generator` alone."""
