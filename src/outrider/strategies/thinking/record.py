@@ -105,14 +105,18 @@ class ThinkingRecord:
         return self.tokens("large") / total if total else 0.0
 
     @property
-    def nominal_large_ratio(self) -> float:
-        """The same with each of its stretches counted as long as it was to be at most.
+    def nominal_large_tokens(self) -> int:
+        """The large model's tokens with each stretch as long as it was to be at most.
 
         This is how the published benchmark counts; it overstates stretches that ended early.
         """
+        return sum(s.nominal or s.tokens for s in self.stretches if s.author == "large")
+
+    @property
+    def nominal_large_ratio(self) -> float:
+        """Their share of the answer's tokens."""
         total = self.tokens()
-        nominal = sum(s.nominal or s.tokens for s in self.stretches if s.author == "large")
-        return nominal / total if total else 0.0
+        return self.nominal_large_tokens / total if total else 0.0
 
     @property
     def rejected_share(self) -> float:
