@@ -1,1 +1,1 @@
-"""Which model does which part of the work: strategies that stand on `Generator` alone."""
+"""Above the token: which model does which part of the work."""
