@@ -21,6 +21,7 @@ from outrider.cli import (
     quantize,
     replay,
     theory,
+    think,
     tune,
 )
 from outrider.errors import OutriderError
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.command("think")(think.think)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)

@@ -119,8 +119,8 @@ class SamplingOptions:
         int | None,
         typer.Option(
             metavar="N",
-            help="Tokens to generate, at most. [default: 256; in a chat, what fits; in bench "
-            "and tune, 128]",
+            help="Tokens to generate, at most. [default: 256; in a chat and in think, what fits; "
+            "in bench and tune, 128]",
         ),
     ] = None
     temperature: Annotated[

@@ -122,9 +122,7 @@ def speedup(plain: Times, plan: Times, *, rounds: int = ROUNDS, seed: int = 0) -
     return Interval(value, float(low), float(high), units)
 
 
-def mean_interval(
-    values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 0
-) -> Interval:
+def mean_interval(values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 0) -> Interval:
     """A mean over units, with a percentile bootstrap interval.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -111,6 +110,7 @@ class Setup:
         config: how the two models think together.
         sampling: of every answer; its seed is that of the whole.
         max_tokens: of an answer.
+        models: the sides that are needed.
     """
 
     task: Task
@@ -119,6 +119,10 @@ class Setup:
     sampling: Sampling
     max_tokens: int
     models: Mapping[Literal["small", "large"], Generator] = field(default_factory=dict)
+
+    def clipped(self, max_tokens: int) -> Setup:
+        """The same with shorter answers."""
+        return replace(self, max_tokens=max_tokens)
 
     def needed(self, arm: Arm) -> list[Generator]:
         """The models that an arm needs."""
@@ -148,9 +152,7 @@ def room(setup: Setup, arms: Sequence[Arm]) -> int:
     return limit
 
 
-def measure(
-    setup: Setup, arms: Sequence[Arm], done: Sequence[Answer] = ()
-) -> Iterator[Answer]:
+def measure(setup: Setup, arms: Sequence[Arm], done: Sequence[Answer] = ()) -> Iterator[Answer]:
     """Answers as they come: every problem by every arm in turn, so many runs of each.
 
     Which arm comes first changes from one run to the next. Every answer begins without cached
@@ -196,8 +198,9 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
     sampling = replace(setup.sampling, seed=seed)
     generators = setup.needed(arm)
     for generator in generators:
-        with generator.fresh() if isinstance(generator, LLM) else nullcontext():
-            pass
+        if isinstance(generator, LLM):
+            with generator.fresh():
+                pass
     if arm == "speculative_thinking":
         strategy = Thinking(setup.models["small"], setup.models["large"], setup.config)
         request = Request(
@@ -215,9 +218,8 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
             "validations": record.validations,
             "generated_tokens": record.small.tokens + record.large.tokens,
             "rejected_tokens": record.small.rejected_tokens + record.large.rejected_tokens,
-            "small_seconds": record.small.seconds,
-            "large_seconds": record.large.seconds,
         }
+        waiting = (record.small.seconds, record.large.seconds)
     else:
         side: Literal["small", "large"] = "large" if arm == "large_model" else "small"
         request = _alone(setup, side, prompt, sampling, setup.max_tokens)
@@ -232,9 +234,8 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
             "validations": 0,
             "generated_tokens": tokens,
             "rejected_tokens": 0,
-            "small_seconds": 0.0 if large else latency,
-            "large_seconds": latency if large else 0.0,
         }
+        waiting = (0.0, latency) if large else (latency, 0.0)
     if done.finish_reason == "error":
         raise OutriderError(f"Problem {asked.id}: {done.choices[0].error}")
     grade = setup.task.grade(asked, done.text)
@@ -246,6 +247,8 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
         correct=grade.correct,
         extracted=grade.answer,
         finish_reason=done.finish_reason,
+        small_seconds=waiting[0],
+        large_seconds=waiting[1],
         **counts,
     )
 
