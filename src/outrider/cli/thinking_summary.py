@@ -50,6 +50,7 @@ def summary_lines(answers: Sequence[Answer]) -> list[str]:
     lines += _block("5. ACCURACY AND REJECTED WORK", title)
     lines.append(_row("Accuracy", "mean", "accuracy", columns, "%", 14, 1))
     lines.append(_row("Rejected Tokens", "mean", "rejected_share", columns, "%", 14, 1))
+    lines.append(_row("Orchestration Time", "mean", "orchestration_share", columns, "%", 14, 1))
     lines += ["", *_intervals(answers), RULE]
     found = compare(answers)
     if found is not None:
@@ -132,7 +133,7 @@ def _intervals(answers: Sequence[Answer]) -> list[str]:
         ]
     problems = len({a.problem for a in answers})
     lines.append(
-        f"intervals: 95%, over {problems} problems"
+        f"intervals: 95%, over {problems} problem{'s' if problems > 1 else ''}"
         + ("; fewer than 5 are too few to believe them" if problems < ENOUGH else "")
     )
     return lines

@@ -30,7 +30,8 @@ class Interval:
 
     Attributes:
         value: the figure.
-        low: where the interval begins; None where there is a single unit, which has none.
+        low: where the interval begins; None where there is none: of a single unit, or of the mean
+            of equal values.
         high: where it ends.
         units: that it was taken over; with fewer than `ENOUGH` it is too narrow.
     """
@@ -126,13 +127,14 @@ def mean_interval(values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 
     """A mean over units, with a percentile bootstrap interval.
 
     Args:
-        values: one a unit, at least one.
+        values: one a unit, at least one. Equal ones have no interval: resampling them shows
+            nothing of what others might be.
         rounds: resamples.
         seed: of the resampling.
     """
     units, value = len(values), float(np.mean(values))
-    if units == 1:
-        return Interval(value)
+    if min(values) == max(values):
+        return Interval(value, units=units)
     drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=rounds)
     low, high = np.quantile(drawn @ np.asarray(values) / units, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high), units)

@@ -86,6 +86,12 @@ class Answer:
         """Rejected over generated tokens."""
         return self.rejected_tokens / self.generated_tokens if self.generated_tokens else 0.0
 
+    @property
+    def orchestration_share(self) -> float:
+        """The share of the latency in which neither model was waited for."""
+        waited = self.small_seconds + self.large_seconds
+        return max(0.0, 1 - waited / self.latency) if self.latency > 0 else 0.0
+
 
 METRICS: Final[Mapping[str, Callable[[Answer], float]]] = {
     "latency": lambda a: a.latency,
@@ -96,6 +102,7 @@ METRICS: Final[Mapping[str, Callable[[Answer], float]]] = {
     "validations": lambda a: float(a.validations),
     "accuracy": lambda a: float(a.correct),
     "rejected_share": lambda a: a.rejected_share,
+    "orchestration_share": lambda a: a.orchestration_share,
 }
 """What is told of every arm: of each, mean, median, deviation and extremes over its answers."""
 
@@ -188,7 +195,7 @@ def _alone(
     template = config.small_template if side == "small" else config.large_template
     messages = (Message("user", prompt),)
     begun = begin_transcript(setup.models[side], template, messages, "").request()
-    return replace(begun, sampling=sampling, max_tokens=max_tokens)
+    return replace(begun, sampling=sampling, max_tokens=max_tokens, stop=config.stop)
 
 
 def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:

@@ -88,6 +88,8 @@ class ThinkingConfig:
         step_tokens: tokens of a graded step at most.
         think_end: the text with which the reasoning ends; what follows is the answer, which the
             model that is writing completes without interruption.
+        stop: texts before which the answer ends, beside those of a request; models that only
+            continue texts need one.
         time_out: seconds after which the answer ends where it is; None, or a number below zero in a
             file, never does.
         small_template: the chat template of the small model: Jinja, or `chatml` or `plain`; None
@@ -118,6 +120,7 @@ class ThinkingConfig:
     grade_prompt: str = "Grade of the last step, from 0 (wrong) to 9 (certainly right): "
     step_tokens: int = 512
     think_end: str = "</think>"
+    stop: tuple[str, ...] = ()
     time_out: float | None = None
     small_template: str | None = None
     large_template: str | None = None
@@ -127,6 +130,7 @@ class ThinkingConfig:
         if self.policy not in get_args(PolicyName):
             raise unknown_name("policy", str(self.policy), get_args(PolicyName))
         object.__setattr__(self, "triggers", _texts("triggers", self.triggers, least=1))
+        object.__setattr__(self, "stop", _texts("stop", self.stop))
         for name in ("probe_tokens", "begin_tokens", "recap_tokens", "recap_after", "step_tokens"):
             _whole(name, getattr(self, name), 1)
         for name in ("recap_growth", "recap_after_growth"):

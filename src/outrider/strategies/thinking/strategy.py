@@ -94,7 +94,8 @@ class Thinking:
             room = each.room()
             if room is not None and room < 1:
                 raise UsageError(f"The question alone fills the context of the {each.name} model.")
-        return Desk(small, large, config, max_tokens=request.max_tokens, stop=request.stop)
+        stop = (*request.stop, *config.stop)
+        return Desk(small, large, config, max_tokens=request.max_tokens, stop=stop)
 
 
 class ThinkingStream(Iterator[ThinkingEvent]):
