@@ -13,7 +13,7 @@ from outrider.lab.statistics import Interval, Times, mean_interval, speedup
 from outrider.llm import LLM
 from outrider.sampling import derive_seed
 from outrider.strategies.thinking import Thinking, ThinkingConfig
-from outrider.strategies.thinking.authors import begin_transcript
+from outrider.strategies.thinking.transcript import begin_transcript
 from outrider.tasks import Task
 from outrider.types import Generator, Message, Request, Sampling
 

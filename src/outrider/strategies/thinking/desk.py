@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from outrider.constraints import AllowedTokens
 from outrider.errors import OutriderError, UsageError
-from outrider.strategies.thinking.authors import Atom, Author, Pen, Text, whole
+from outrider.strategies.thinking.authors import Author, Pen
 from outrider.strategies.thinking.config import ThinkingConfig
 from outrider.strategies.thinking.record import (
     Decision,
@@ -24,8 +24,10 @@ from outrider.strategies.thinking.record import (
     Written,
 )
 from outrider.strategies.thinking.rule import Why
-from outrider.text import StopStrings, Tokenizer
-from outrider.types import FinishReason, Sampling, summed
+from outrider.strategies.thinking.said import Said, ends_in
+from outrider.strategies.thinking.transcript import Atom, Text, whole
+from outrider.text import Tokenizer
+from outrider.types import Sampling
 
 Events = Iterator[ThinkingEvent]
 
@@ -71,8 +73,7 @@ class Desk:
 
     Attributes:
         record: what has been done.
-        thought: the reasoning has ended.
-        closer: the model that ended it.
+        closer: the model that ended the reasoning.
 
     Args:
         small: the small model.
@@ -95,16 +96,16 @@ class Desk:
         self.large = large
         self.config = config
         self.record = ThinkingRecord(config.policy, small=small.work, large=large.work)
-        self.thought = False
         self.closer = small
         self._max_tokens = max_tokens
-        self._stop = StopStrings(stop)
-        self._said = 0
-        self._length = 0
-        self._tail = ""
-        self._longest = max(map(len, (*config.triggers, config.think_end)), default=1)
+        self._said = Said(stop, config.think_end, config.triggers)
         self._active: Pen | None = None
         self._interrupted: EndedBy | None = None
+
+    @property
+    def thought(self) -> bool:
+        """Whether the reasoning has ended."""
+        return self._said.thought is not None
 
     # ------------------------------------------------------------------------- for the policy
 
@@ -131,9 +132,7 @@ class Desk:
         try:
             for atom in self._read(pen, tokens):
                 piece.add(atom)
-                found = self._look(author, atom.text, until)
-                yield from self._say(author, why, atom)
-                if found:
+                if (yield from self._say(author, why, atom, until)):
                     break
             ended = pen.ended is not None and not pen.waiting
         finally:
@@ -150,12 +149,12 @@ class Desk:
         """
         pen = self._hand(author, tokens if author is self.large else None)
         draft = Draft(author, why, tokens)
-        tail = self._tail
+        tail = self._said.tail
         for atom in self._read(pen, tokens):
             draft.atoms.append(atom)
             if ends_in(tail, atom.text, until):
                 break
-            tail = self._cut(tail + atom.text)
+            tail = self._said.cut(tail + atom.text)
         if pen.ended is not None and not pen.waiting:
             draft.ended = pen.ended == "stop"
             if pen.ended == "error":
@@ -183,8 +182,8 @@ class Desk:
             while atoms and not found:
                 atom = atoms.pop(0)
                 piece.add(atom)
-                found = self._look(author, atom.text, until if pen is not None else ())
-                yield from self._say(author, draft.why, atom)
+                wanted = until if pen is not None else ()
+                found = yield from self._say(author, draft.why, atom, wanted)
         finally:
             if pen is not None:
                 pen.unread(atoms)
@@ -203,14 +202,12 @@ class Desk:
         tokenizer = self.small.tokenizer or self.large.tokenizer
         count = len(tokenizer.encode(words, continues=True)) if tokenizer is not None else 0
         piece = Text(words, [], count)
-        self._look(self.small, words, ())
-        self._said += count
         self.record.stretches.append(Written("inserted", why, words, count))
         for author in (self.small, self.large):
             author.hear(piece)
-        text = self._stop.push(words)
+        text, _ = self._said.add(words, count)
         yield ThinkingEvent(text=text, author="inserted", why=why)
-        if self._stop.stopped:
+        if self._said.stopped:
             self._over("stop")
 
     def grade(self, draft: Draft) -> int:
@@ -231,10 +228,14 @@ class Desk:
         pen = self.large.ask(
             transcript, max_tokens=1, sampling=Sampling(), stop=(), constraint=constraint
         )
-        text = "".join(atom.text for atom in self._read(pen, 1))
+        try:
+            atoms = list(self._read(pen, 1))
+            text = "".join(atom.text for atom in atoms)
+            self.large.work.rejected_tokens += sum(atom.count for atom in atoms)
+        finally:
+            self.large.work.rejected_tokens += pen.close()
         if pen.ended == "error":
             self._finish(pen, self.large, bounded=False)
-        self.large.work.rejected_tokens += 1
         mark = text.strip()[:1]
         return int(mark) if mark in _MARKS else 0
 
@@ -310,7 +311,7 @@ class Desk:
 
     def _left(self) -> int | None:
         """Tokens that may still be said; None where nothing limits them."""
-        return None if self._max_tokens is None else self._max_tokens - self._said
+        return None if self._max_tokens is None else self._max_tokens - self._said.tokens
 
     def _read(self, pen: Pen, tokens: int | None) -> Iterator[Atom]:
         """Atoms as they come, up to so many tokens, or to what may still be said."""
@@ -335,31 +336,22 @@ class Desk:
         if self._interrupted is not None:
             self._over(self._interrupted)
 
-    def _look(self, author: Author, text: str, until: Sequence[str]) -> bool:
-        """Whether one of these texts ends within what is said now, and the reasoning goes on."""
-        seen, found = self._tail + text, ends_in(self._tail, text, until)
-        end = self.config.think_end
-        if end and not self.thought and end in seen:
-            self.thought, self.closer = True, author
-            self.record.thought = self._length - len(self._tail) + seen.index(end) + len(end)
-        self._length += len(text)
-        self._tail = self._cut(seen)
-        return not self.thought and found
-
-    def _cut(self, text: str) -> str:
-        """The end of a text, in which the beginning of a text that is looked for may lie."""
-        return text[-(self._longest - 1) :] if self._longest > 1 else ""
-
-    def _say(self, author: Author, why: Why, atom: Atom) -> Events:
-        self._said += atom.count
-        text = self._stop.push(atom.text)
+    def _say(
+        self, author: Author, why: Why, atom: Atom, until: Sequence[str]
+    ) -> Generator[ThinkingEvent, None, bool]:
+        """Say an atom; whether one of the texts ends in it, and the reasoning has not."""
+        reasons = not self.thought
+        text, found = self._said.add(atom.text, atom.count, until)
+        if reasons and self.thought:
+            self.closer, self.record.thought = author, self._said.thought
         tokens = () if atom.token is None else (atom.token,)
         if text or tokens:
             yield ThinkingEvent(
                 text=text, tokens=tokens, origins=(None,) * len(tokens), author=author.name, why=why
             )
-        if self._stop.stopped:
+        if self._said.stopped:
             self._over("stop")
+        return found
 
     def _keep(self, author: Author, why: Why, piece: Text, nominal: int) -> None:
         """What was said becomes part of the text, for both models."""
@@ -388,35 +380,12 @@ class Desk:
         raise OverError
 
     def _last(self, first_token_ms: float) -> ThinkingEvent:
-        record = self.record
-        total = record.seconds * 1000
-        usage = replace(
-            summed((record.small.usage, record.large.usage)),
-            completion_tokens=record.tokens(),
-            first_token_ms=first_token_ms,
-            decode_ms=total - first_token_ms,
-            total_ms=total,
-        )
-        reasons: dict[EndedBy, FinishReason] = {
-            "stop": "stop",
-            "length": "length",
-            "time_out": "cancelled",
-            "cancelled": "cancelled",
-            "error": "error",
-        }
         return ThinkingEvent(
-            text=self._stop.finish(),
-            finish_reason=reasons[record.ended_by],
-            error=record.error,
-            usage=usage,
+            text=self._said.finish(),
+            finish_reason=self.record.finish_reason,
+            error=self.record.error,
+            usage=self.record.usage(first_token_ms),
         )
-
-
-def ends_in(before: str, text: str, wanted: Sequence[str]) -> bool:
-    """Whether one of the wanted texts ends within a text, however much of it stands before."""
-    return any(
-        (before + text).find(each, max(0, len(before) - len(each) + 1)) >= 0 for each in wanted
-    )
 
 
 _MARKS = frozenset("0123456789")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from outrider.strategies.thinking.authors import Work
 from outrider.strategies.thinking.rule import Author, Why
-from outrider.types import Event
+from outrider.types import Event, FinishReason, Usage, summed
 
 EndedBy = Literal["stop", "length", "time_out", "cancelled", "error"]
 
@@ -69,7 +69,8 @@ class ThinkingRecord:
 
     Attributes:
         policy: that decided who writes.
-        stretches: the answer, in order.
+        stretches: the answer, in order, as it was written: a stop string is in the last of them,
+            and in no text.
         decisions: where the large model was asked, in order.
         validations: how often it was called: to write, or to grade.
         small: what the small model did.
@@ -129,6 +130,26 @@ class ThinkingRecord:
     def orchestration_seconds(self) -> float:
         """What is in `seconds` beside waiting for either model."""
         return self.seconds - self.small.seconds - self.large.seconds
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why the answer ends, in the words of every generator."""
+        return "cancelled" if self.ended_by == "time_out" else self.ended_by
+
+    def usage(self, first_token_ms: float) -> Usage:
+        """The counters of both models, with the times of the whole.
+
+        Args:
+            first_token_ms: from the question to the first piece of the answer.
+        """
+        total = self.seconds * 1000
+        return replace(
+            summed((self.small.usage, self.large.usage)),
+            completion_tokens=self.tokens(),
+            first_token_ms=first_token_ms,
+            decode_ms=total - first_token_ms,
+            total_ms=total,
+        )
 
     def record(self) -> dict[str, Any]:
         """Counters and derived rates, as JSON takes them."""

@@ -7,14 +7,16 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Self
 
-from outrider.errors import OutriderError, UsageError
+from outrider.errors import UsageError
 from outrider.sampling import derive_seed, draw_seed
-from outrider.strategies.thinking.authors import Author, begin_transcript
+from outrider.strategies.thinking.authors import Author
 from outrider.strategies.thinking.config import ThinkingConfig
 from outrider.strategies.thinking.desk import Desk
 from outrider.strategies.thinking.policies import POLICIES
 from outrider.strategies.thinking.record import ThinkingEvent, ThinkingRecord
-from outrider.types import Choice, Completion, Generator, Request, Usage
+from outrider.strategies.thinking.transcript import begin_transcript
+from outrider.streams import Fold
+from outrider.types import Completion, Generator, Request
 
 
 class Thinking:
@@ -59,7 +61,7 @@ class Thinking:
             )
         seed = request.sampling.seed
         seed = draw_seed() if seed is None else seed
-        return ThinkingStream(self._desk(request, seed), seed)
+        return ThinkingStream(request, self._desk(request, seed), seed)
 
     def generate(self, request: Request) -> Completion:
         """The whole answer: `stream`, folded.
@@ -82,7 +84,11 @@ class Thinking:
 
         def author(name: Any, generator: Generator, template: str | None) -> Author:
             text = begin_transcript(
-                generator, template, request.messages, request.prompt or "", request.parse_special
+                generator,
+                template,
+                request.messages,
+                request.prompt or "",
+                parse_special=request.parse_special,
             )
             return Author(name, generator, text, settings)
 
@@ -105,26 +111,25 @@ class ThinkingStream(Iterator[ThinkingEvent]):
         record: what has been done so far.
 
     Args:
+        request: as it was asked.
         desk: where it is written.
         seed: of the whole.
     """
 
-    def __init__(self, desk: Desk, seed: int) -> None:
+    def __init__(self, request: Request, desk: Desk, seed: int) -> None:
         self.record: ThinkingRecord = desk.record
         self._desk = desk
         self._seed = seed
         self._events = desk.run(POLICIES[desk.config.policy](desk.config).think(desk))
-        self._text: list[str] = []
-        self._last: ThinkingEvent | None = None
+        self._fold = Fold(request)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> ThinkingEvent:
         event = next(self._events)
-        self._text.append(event.text)
-        if event.finish_reason is not None:
-            self._last = event
+        # Ids of two models are no tokens of one answer.
+        self._fold.add(replace(event, tokens=(), origins=()))
         return event
 
     def cancel(self) -> None:
@@ -150,16 +155,4 @@ class ThinkingStream(Iterator[ThinkingEvent]):
         Raises:
             OutriderError: it is not finished.
         """
-        last = self._last
-        if last is None or last.finish_reason is None:
-            raise OutriderError(
-                "The answer is not finished; read the stream to its end, or close it."
-            )
-        choice = Choice(
-            text="".join(self._text),
-            tokens=(),
-            finish_reason=last.finish_reason,
-            usage=last.usage or Usage(),
-            error=last.error,
-        )
-        return Completion((choice,), (), self._seed, record=self.record.record())
+        return self._fold.completion((), self._seed, self.record.record())

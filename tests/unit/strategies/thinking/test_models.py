@@ -10,7 +10,7 @@ import pytest
 from outrider.errors import UsageError
 from outrider.llm import LLM
 from outrider.strategies.thinking import Keywords, Thinking, ThinkingConfig
-from outrider.strategies.thinking.authors import Text, TokenTranscript, whole
+from outrider.strategies.thinking.transcript import Text, TokenTranscript, whole
 from outrider.types import Completion, Message, Request
 
 BLOCK = 16
