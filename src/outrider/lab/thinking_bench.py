@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from outrider.errors import OutriderError
@@ -107,7 +108,7 @@ METRICS: Final[Mapping[str, Callable[[Answer], float]]] = {
 """What is told of every arm: of each, mean, median, deviation and extremes over its answers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
     """What is measured.
 
@@ -126,6 +127,11 @@ class Setup:
     sampling: Sampling
     max_tokens: int
     models: Mapping[Literal["small", "large"], Generator] = field(default_factory=dict)
+
+    @cached_property
+    def strategy(self) -> Thinking:
+        """Both models, thinking together."""
+        return Thinking(self.models["small"], self.models["large"], self.config)
 
     def clipped(self, max_tokens: int) -> Setup:
         """The same with shorter answers."""
@@ -209,7 +215,7 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
             with generator.fresh():
                 pass
     if arm == "speculative_thinking":
-        strategy = Thinking(setup.models["small"], setup.models["large"], setup.config)
+        strategy = setup.strategy
         request = Request(
             messages=(Message("user", prompt),), sampling=sampling, max_tokens=setup.max_tokens
         )
@@ -229,10 +235,12 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
         waiting = (record.small.seconds, record.large.seconds)
     else:
         side: Literal["small", "large"] = "large" if arm == "large_model" else "small"
-        request = _alone(setup, side, prompt, sampling, setup.max_tokens)
         start = time.perf_counter()
+        request = _alone(setup, side, prompt, sampling, setup.max_tokens)
+        asked_at = time.perf_counter()
         done = generators[0].generate(request)
-        latency = time.perf_counter() - start
+        end = time.perf_counter()
+        latency, waited = end - start, end - asked_at
         tokens, large = done.usage.completion_tokens, side == "large"
         counts = {
             "total_tokens": tokens,
@@ -242,7 +250,7 @@ def _answer(setup: Setup, arm: Arm, problem: int, run: int) -> Answer:
             "generated_tokens": tokens,
             "rejected_tokens": 0,
         }
-        waiting = (0.0, latency) if large else (latency, 0.0)
+        waiting = (0.0, waited) if large else (waited, 0.0)
     if done.finish_reason == "error":
         raise OutriderError(f"Problem {asked.id}: {done.choices[0].error}")
     grade = setup.task.grade(asked, done.text)

@@ -14,7 +14,7 @@ from outrider.strategies.thinking.config import ThinkingConfig
 from outrider.strategies.thinking.desk import Desk
 from outrider.strategies.thinking.policies import POLICIES
 from outrider.strategies.thinking.record import ThinkingEvent, ThinkingRecord
-from outrider.strategies.thinking.transcript import begin_transcript
+from outrider.strategies.thinking.transcript import begin_transcript, tokenizer_of
 from outrider.streams import Fold
 from outrider.types import Completion, Generator, Request
 
@@ -37,6 +37,8 @@ class Thinking:
         self.small = small
         self.large = large
         self.config = config if config is not None else ThinkingConfig()
+        ours, theirs = tokenizer_of(small), tokenizer_of(large)
+        self._same_ids = ours is not None and theirs is not None and ours.same_ids(theirs)
 
     def stream(self, request: Request) -> ThinkingStream:
         """The answer as it comes, each piece with its author.
@@ -94,8 +96,7 @@ class Thinking:
 
         small = author("small", self.small, config.small_template)
         large = author("large", self.large, config.large_template)
-        if small.tokenizer is not None and large.tokenizer is not None:
-            small.same_ids = large.same_ids = small.tokenizer.same_ids(large.tokenizer)
+        small.same_ids = large.same_ids = self._same_ids
         for each in (small, large):
             room = each.room()
             if room is not None and room < 1:

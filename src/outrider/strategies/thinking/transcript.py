@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Protocol
 
 from outrider.errors import UsageError
@@ -194,9 +195,9 @@ def begin_transcript(
         )
     own = generator.model.template if isinstance(generator, LLM) else None
     if template is not None:
-        own = ChatTemplate(TEMPLATES.get(template, template))
+        own = _compiled(TEMPLATES.get(template, template))
     elif own is None and isinstance(generator, LLM):
-        own = ChatTemplate(TEMPLATES["plain"])
+        own = _compiled(TEMPLATES["plain"])
     if own is None:
         raise UsageError(
             "A server continues raw text, so the chat template of the model behind it has to be "
@@ -208,6 +209,12 @@ def begin_transcript(
     return TokenTranscript(
         tokenizer, encode_chat(tokenizer, own, messages, parse_special=parse_special)
     )
+
+
+@cache
+def _compiled(template: str) -> ChatTemplate:
+    """A template, compiled once: that takes as long as a model's answer of a token."""
+    return ChatTemplate(template)
 
 
 def tokenizer_of(generator: Generator) -> Tokenizer | None:
