@@ -73,6 +73,7 @@ class Tokenizer:
         self._user_defined = self._named(frozenset({TokenType.USER_DEFINED}))
         self._special = self._named(CONTROL_TYPES | {TokenType.USER_DEFINED})
         self.control_names = self._special.names - self._user_defined.names
+        self.control_initials = sorted({name[0] for name in self.control_names})
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
