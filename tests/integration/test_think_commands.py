@@ -149,3 +149,11 @@ def test_more_problems_than_there_are(pair: list[str], data: Path) -> None:
     result = run("bench", "thinking", *pair, OUTRIDER_DATA=str(data))
     assert result.exit_code == 2
     assert "has 2 problems; give --num-problems 2" in result.stderr
+
+
+def test_a_problem_without_an_answer_shows_before_anything_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "open.jsonl"
+    file.write_text('{"id": "x", "question": "Why?"}\n')
+    result = run("bench", "thinking", "--task-config", str(file), "--num-problems", "1")
+    assert result.exit_code == 2
+    assert "no known answer" in result.stderr

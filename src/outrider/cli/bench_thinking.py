@@ -164,7 +164,7 @@ def load_task(text: str, count: int) -> Task:
     """The first problems of a task: a file, one that comes with Outrider, or a name.
 
     Raises:
-        UsageError: there is no such task, it has fewer problems, or some without a known answer.
+        UsageError: there is no such task, it has fewer problems, or its answers cannot be graded.
     """
     from dataclasses import replace  # noqa: PLC0415
 
@@ -178,7 +178,11 @@ def load_task(text: str, count: int) -> Task:
         raise UsageError(
             f"{text} has {len(task.problems)} problems; give --num-problems {len(task.problems)}."
         )
-    return replace(task, problems=task.problems[:count])
+    task = replace(task, problems=task.problems[:count])
+    for problem in task.problems:
+        # What grading lacks shows now, not after the first answer.
+        task.grade(problem, "Final Answer: 0")
+    return task
 
 
 def _progress(answer: Answer, task: Task, runs: int) -> str:
