@@ -37,6 +37,25 @@ System = Annotated[
     typer.Option("--system", metavar="TEXT", help="The system message to begin with."),
 ]
 
+Raw = Annotated[
+    bool,
+    typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        metavar="TOKENS",
+        help="Longest sequence, prompt included. [default: what the model was trained for]",
+    ),
+]
+NoSpeculation = Annotated[
+    bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOptions:
@@ -51,10 +70,7 @@ class MachineOptions:
             help="A name of the catalogue, hf:owner/repo/file.gguf, or a GGUF file.",
         ),
     ] = DEFAULT_MODEL
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
-    ] = None
+    threads: Threads = None
     kernel: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Instruction set to use. [default: the best one here]"),
@@ -65,13 +81,7 @@ class MachineOptions:
 class CacheOptions:
     """How much is kept of how many conversations."""
 
-    context: Annotated[
-        int | None,
-        typer.Option(
-            metavar="TOKENS",
-            help="Longest sequence, prompt included. [default: what the model was trained for]",
-        ),
-    ] = None
+    context: Context = None
     max_streams: Annotated[
         int | None,
         typer.Option(
@@ -198,9 +208,7 @@ class SpeculationOptions:
         str | None,
         typer.Option(metavar="NAME", help="What decides how many tokens to draft. [default: cost]"),
     ] = None
-    no_speculation: Annotated[
-        bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
-    ] = False
+    no_speculation: NoSpeculation = False
     draft_debug: Annotated[
         bool,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from outrider.cli.options import Context, NoSpeculation, Threads
 from outrider.cli.output import show_progress, size
 from outrider.errors import CapacityError, UsageError
 
@@ -81,21 +82,9 @@ class PairOptions:
             help="End an answer where it is after so long. [default: the file's, else never]",
         ),
     ] = None
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads of each model. [default: physical cores]"),
-    ] = None
-    context: Annotated[
-        int | None,
-        typer.Option(
-            metavar="TOKENS",
-            help="Longest sequence of each model. [default: what it was trained for]",
-        ),
-    ] = None
-    no_speculation: Annotated[
-        bool,
-        typer.Option("--no-speculation", help="Decode plainly within both models."),
-    ] = False
+    threads: Threads = None
+    context: Context = None
+    no_speculation: NoSpeculation = False
 
     def thinking(self) -> ThinkingConfig:
         """The configuration, with what was given in place of what the file says.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, SamplingOptions, command
+from outrider.cli.options import AcceptTerms, Json, Raw, SamplingOptions, command
 from outrider.cli.output import AnswerWriter, has_colours, note, print_json, usage_record, warn
 from outrider.cli.pair import PairOptions, Side, open_pair
 from outrider.errors import OutriderError, UsageError
@@ -27,10 +27,7 @@ def think(
     *,
     pair: PairOptions,
     sampling: SamplingOptions,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without chat templates."),
-    ] = False,
+    raw: Raw = False,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:

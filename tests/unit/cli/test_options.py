@@ -97,7 +97,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
     # replay reads no more of a model than its tokenizer.
     others = ("certify", "replay", "tune")
     commands = [c.callback for c in outrider_app.registered_commands if c.name not in others]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for function in commands:
         assert function is not None
         for parameter in inspect.signature(function).parameters.values():
