@@ -21,6 +21,7 @@ from typing import Final
 Rung = Callable[[str], str | None]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(rf"{_BOX.pattern}|\\.|[{{}}]", re.DOTALL)
 _JOINT = re.compile(
     r"[ $]*(?=\S*[,，、;]|\S*and|\S*or|[和或]|\\text)[,，、;]? *(?:\\text\{ *)?(?:and|or|和|或)?"
     r"(?: *\})?[ $]*(?:[A-Za-z] *= *)?[ $]*"
@@ -48,10 +49,12 @@ _NUMBER = re.compile(
     r"(?<![\w.])[-−+]?\$?(?:\\[dt]?frac\s*\{[^{}]+\}\s*\{[^{}]+\}"
     r"|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?/\s?\d+)?)%?"
 )
-_SENTENCE = re.compile(
-    r"(?<=[\w)}\]$][a-z\d)}\]$][.!?])\s+(?=[A-Z])|[。！？]|(?<=\d\.)\s+(?=[A-Z])"
+_SENTENCE_END = re.compile(
+    r"(?:(?<=[^\W\d_]{3}[.!?])|(?<=[\d)}\]$*][.!?]))\s+(?=[A-Z])|[。！？]"
+    r"|[,，]?\s*(?:\b(?:since|because)\b|因为)"
 )
-_OPENINGS: Final = ("$", "\\(", "\\[", "*", "_", "`", "#", ":", "：", ">", ",", "，")
+_OPENING = re.compile(r"(?:\s|\\[(\[]|[$*_`#:：>,，])*")
+_CLOSING = re.compile(r"(?:\s|\\[)\]\\]|[$*_`.。,，;!])$")
 
 
 def extract_answer(text: str, *, numbers: bool = True) -> str | None:
@@ -75,17 +78,15 @@ def boxes(text: str) -> Iterator[tuple[int, int, str]]:
 
     A box that is never closed was cut off, and what is in it may be half a number.
     """
-    for match in _BOX.finditer(text):
-        depth, at = 1, match.end()
-        while at < len(text) and depth:
-            if text[at] == "\\":  # \{ and \} are part of the content
-                at += 1
-            elif text[at] in "{}":
-                depth += 1 if text[at] == "{" else -1
-            at += 1
-        content = text[match.end() : at - 1]
-        if not depth and content.strip() and not _BOX.search(content):
-            yield match.start(), at, content.strip()
+    opened: list[tuple[int, int] | None] = []  # a brace that opens no box is None
+    for match in _BRACE.finditer(text):
+        if match[0] == "}":
+            box = opened.pop() if opened else None
+            content = text[box[1] : match.start()].strip() if box else ""
+            if box and content and not _BOX.search(content):
+                yield box[0], match.end(), content
+        elif match[0].endswith("{") and match[0] != r"\{":
+            opened.append(None if match[0] == "{" else (match.start(), match.end()))
 
 
 def _boxed(text: str) -> str | None:
@@ -159,18 +160,9 @@ def _solution(sentence: str) -> str | None:
 
 def _sentence(text: str) -> str:
     """The first sentence of a text: the rest of its line, or the next where that is empty."""
-    text = _without_openings(text)
+    text = text[_OPENING.match(text).end() :]
     line = text.split("\n", 1)[0]
-    return _SENTENCE.split(line, maxsplit=1)[0]
-
-
-def _without_openings(text: str) -> str:
-    before = None
-    while before != text:
-        before, text = text, text.lstrip()
-        for opening in _OPENINGS:
-            text = text.removeprefix(opening)
-    return text
+    return _SENTENCE_END.split(line, maxsplit=1)[0]
 
 
 def _tidy(text: str) -> str | None:
@@ -180,10 +172,7 @@ def _tidy(text: str) -> str | None:
     """
     if _BOX.search(text):
         return None
-    text = _without_openings(text)
-    before = None
-    while before != text:
-        before, text = text, text.rstrip()
-        for closing in ("$", "\\)", "\\]", "*", "_", "`", ".", "。", ",", ";", "!", "，", "\\\\"):
-            text = text.removesuffix(closing)
+    text = text[_OPENING.match(text).end() :]
+    while match := _CLOSING.search(text):
+        text = text[: match.start()]
     return text or None
