@@ -70,6 +70,8 @@ def latex(answer: str) -> str:
     text = re.sub(r"(?<!\\)\bsqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = re.sub(r"(?<![\\\w])pi\b", r"\\pi", text)
     text = re.sub(r"(?<![\\\w])(?:oo|infinity)\b", r"\\infty", text)
+    if re.fullmatch(r"-?\d{1,3}(?: \d{3})+(?:\.\d+)?", text):
+        text = text.replace(" ", "")
     text = _interval(text) or _CONNECTIVE.sub(", ", text)
     # Words behind a number are its unit; words alone are the answer.
     text = _WORDED.sub("", text) or _WORDED.sub(r"\1", text)

@@ -12,7 +12,7 @@ from outrider.tasks.latex import latex
 _NUMBER: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+|(?:\s*/\s*\d+))?"
 _SIGNED = re.compile(rf"[-+]?{_NUMBER}")
 _IN_WORDS = re.compile(rf"(?<![A-Za-z\d_.])[-+]?(?=[.\d]){_NUMBER}")
-_WORDS = re.compile(r"(?:[^\W\d_]{2,}+|[㐀-鿿]|\ba\b|[\s.,:;'’\"!?$€£¥%-])*")
+_WORDS = re.compile(r"(?:[^\W\d_]{2,}+|[㐀-鿿]|\ba\b|['’]s\b|[\s.,:;'’\"!?$€£¥%-])*")
 _LONGEST: Final = 300
 _ROUNDED_PLACES: Final = 6
 """A decimal with so many places stands for a fraction that it is the rounding of."""

@@ -44,9 +44,14 @@ RUNGS = (
 def test_the_highest_rung_of_a_text_counts_wherever_it_stands(rung: int, mirrored: bool) -> None:
     lines = RUNGS[: rung + 1]
 
-    text = "\n\n".join(reversed(lines) if mirrored else lines)
+    text = (" " if rung == 2 else "\n\n").join(reversed(lines) if mirrored else lines)
 
     assert extract_answer(text) == str(7 - rung)
+
+
+def test_a_conclusion_with_equations_below_is_a_step_on_the_way() -> None:
+    assert extract_answer("Therefore, she has 5 left.\n5 * 3 = 15") == "15"
+    assert extract_answer("Therefore, she has 5 left.\nCheck: 5 + 3 = 8") == "5"
 
 
 @pytest.mark.parametrize(

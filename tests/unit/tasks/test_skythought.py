@@ -87,7 +87,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         "answer_key: answer", "answer_key: expected_answer"
     )
 
-    with pytest.raises(UsageError, match="Question 1 of rows.jsonl has no 'expected_answer'"):
+    with pytest.raises(UsageError, match=r"Question 1 of rows\.jsonl has no 'expected_answer'"):
         tasks.load(write(tmp_path / "task.yaml", text))
 
 
