@@ -53,7 +53,7 @@ _PERIOD = re.compile(r"(?:(?<=[^\W\d_]{3}[.!?])|(?<=[\d)}\]$*][.!?]))\s+(?=[A-Z]
 _EXPLANATION = re.compile(r"[,，]?\s*(?:\b(?:since|because)\b|因为)")
 _COUNTED = re.compile(rf"({_NUMBER.pattern})(?:\s+(?!(?:and|or)\b)|\s*/\s*)[^\W\d_]{{2,}}")
 """A number and what it counts: `18 dollars a day`, `230 miles/train`."""
-_OPENING = re.compile(r"(?:\s|\\[(\[]|[$*_`#:：>,，])*")
+_OPENING = re.compile(r"\A(?:\s|\\[(\[]|[$*_`#:：>,，])*")
 _CLOSING = re.compile(r"(?:\s|\\[)\]\\]|[$*_`.。,，;!])$")
 
 
@@ -169,7 +169,7 @@ def _solution(sentence: str) -> str | None:
 
 def _sentence(text: str) -> str:
     """The first sentence of a text: the rest of its line, or the next where that is empty."""
-    text = text[_OPENING.match(text).end() :]
+    text = _OPENING.sub("", text)
     line = text.split("\n", 1)[0]
     return _EXPLANATION.split(_PERIOD.split(line, maxsplit=1)[0], maxsplit=1)[0]
 
@@ -181,7 +181,7 @@ def _tidy(text: str) -> str | None:
     """
     if _BOX.search(text):
         return None
-    text = text[_OPENING.match(text).end() :]
+    text = _OPENING.sub("", text)
     while match := _CLOSING.search(text):
         text = text[: match.start()]
     return text or None

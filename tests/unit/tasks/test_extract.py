@@ -31,7 +31,7 @@ def test_wrong_answers_are_found_wrong(text: str, gold: str) -> None:
 
 RUNGS = (
     "Janet has 7 eggs. ",
-    "3 + 3 = 6 ",
+    "Now 3 + 3 = 6 ",
     "Therefore, it is 5. ",
     "Answer: 4. ",
     "Final Answer: 3. ",
