@@ -138,7 +138,7 @@ def test_the_page_shows_failures_and_interprets_nothing(tmp_path: Path) -> None:
     assert "{{ 7 * 7 }}" in page
     assert "Lima &amp; Callao" in page
     assert "wrong value" in page
-    assert "which is below 0.4" in page
+    assert "geography (0.00)." in page
     assert "q99" in page
     assert "Beside other runs" in page
     assert "prefers-color-scheme: dark" in page
@@ -149,4 +149,4 @@ def test_the_page_of_a_run_without_failures(tmp_path: Path) -> None:
     page = render(evaluate([read_run(write(tmp_path / "a.jsonl", [answered(1)]))]))
 
     assert "<p>None.</p>" in page
-    assert "alone" in page
+    assert "no other run" in page
