@@ -51,7 +51,7 @@ def test_a_public_set_is_read_where_its_split_is_the_one_at_hand(
     if read:
         assert tasks.load(path, data=tmp_path).problems[0].answer == "2"
     else:
-        with pytest.raises(UsageError, match="give .* a dataset_path that is a file"):
+        with pytest.raises(UsageError, match=r"give .* a dataset_path that is a file"):
             tasks.load(path, data=tmp_path)
 
 
