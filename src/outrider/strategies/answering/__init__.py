@@ -1,0 +1,1 @@
+"""Sets of questions, answered through a profile."""
