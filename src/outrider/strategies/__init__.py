@@ -1,1 +1,1 @@
-"""What decides which model, prompt and budget a piece of work gets; stands on `Generator` alone."""
+"""Above the token: which model does which part of the work."""

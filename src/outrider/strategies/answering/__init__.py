@@ -1,1 +1,1 @@
-"""Sets of questions, answered through a profile."""
+"""Sets of questions: answered by a profile, and graded."""
