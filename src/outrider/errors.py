@@ -53,6 +53,12 @@ class SamplingError(OutriderError):
     exit_status = 6
 
 
+class EndpointError(OutriderError):
+    """A server that cannot be reached, refuses, fails, or does not speak the OpenAI protocol."""
+
+    exit_status = 7
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)

@@ -49,6 +49,51 @@ class _Part:
         )
 
 
+class Fold:
+    """Events of a request folded into its completion, as far as they have come.
+
+    Args:
+        request: as it was asked.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._parts = [_Part() for _ in range(request.n)]
+        self._logprobs = request.logprobs is not None
+        self._prompt_logprobs: tuple[TokenLogprob, ...] | None = None
+
+    def add(self, event: Event) -> Event:
+        """What has come; the same event."""
+        self._parts[event.index].add(event)
+        if event.prompt_logprobs is not None:
+            self._prompt_logprobs = event.prompt_logprobs
+        return event
+
+    @property
+    def open(self) -> list[int]:
+        """The indices of the completions that have not ended."""
+        return [i for i, part in enumerate(self._parts) if part.finish_reason is None]
+
+    def completion(
+        self, prompt_tokens: tuple[int, ...], seed: int, record: Mapping[str, Any]
+    ) -> Completion:
+        """The whole answer.
+
+        Raises:
+            OutriderError: it is not finished.
+        """
+        if self.open:
+            raise OutriderError(
+                "The answer is not finished; read the stream to its end, or close it."
+            )
+        return Completion(
+            choices=tuple(part.choice(logprobs=self._logprobs) for part in self._parts),
+            prompt_tokens=prompt_tokens,
+            seed=seed,
+            prompt_logprobs=self._prompt_logprobs,
+            record=record,
+        )
+
+
 class Stream(Iterator[Event]):
     """The events of a request, for one listener: a loop, or an `async` loop.
 
@@ -72,12 +117,10 @@ class Stream(Iterator[Event]):
         record: Mapping[str, Any],
     ) -> None:
         self._handle = handle
-        self._request = request
         self._tokens = tokens
         self._seed = seed
         self._record = record
-        self._parts = [_Part() for _ in range(request.n)]
-        self._prompt_logprobs: tuple[TokenLogprob, ...] | None = None
+        self._fold = Fold(request)
         self._events = iter(handle)
         self.request = request
 
@@ -86,7 +129,7 @@ class Stream(Iterator[Event]):
 
     def __next__(self) -> Event:
         try:
-            return self._fold(next(self._events))
+            return self._fold.add(next(self._events))
         except StopIteration:
             raise
         except BaseException:
@@ -96,14 +139,14 @@ class Stream(Iterator[Event]):
     async def __aiter__(self) -> AsyncIterator[Event]:
         try:
             async for event in self._handle:
-                yield self._fold(event)
+                yield self._fold.add(event)
         finally:
             self.cancel()
 
     @property
     def ended(self) -> bool:
         """Whether every completion has ended."""
-        return all(part.finish_reason is not None for part in self._parts)
+        return not self._fold.open
 
     def cancel(self) -> None:
         """Ask for the end; the events up to it still come. Nothing happens after the end."""
@@ -115,7 +158,7 @@ class Stream(Iterator[Event]):
         self.cancel()
         # A new iterator: one that an exception has left cannot go on.
         for event in self._handle:
-            self._fold(event)
+            self._fold.add(event)
 
     def finish(self) -> Completion:
         """Wait for the end; the whole answer."""
@@ -135,18 +178,7 @@ class Stream(Iterator[Event]):
         Raises:
             OutriderError: it is not finished.
         """
-        if not self.ended:
-            raise OutriderError(
-                "The answer is not finished; read the stream to its end, or close it."
-            )
-        wanted = self._request.logprobs is not None
-        return Completion(
-            choices=tuple(part.choice(logprobs=wanted) for part in self._parts),
-            prompt_tokens=self._tokens,
-            seed=self._seed,
-            prompt_logprobs=self._prompt_logprobs,
-            record=self._record,
-        )
+        return self._fold.completion(self._tokens, self._seed, self._record)
 
     def __enter__(self) -> Self:
         return self
@@ -156,9 +188,3 @@ class Stream(Iterator[Event]):
 
     def __del__(self) -> None:
         self.cancel()
-
-    def _fold(self, event: Event) -> Event:
-        self._parts[event.index].add(event)
-        if event.prompt_logprobs is not None:
-            self._prompt_logprobs = event.prompt_logprobs
-        return event

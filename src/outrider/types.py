@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,9 +195,16 @@ class Request:
             raise UsageError(f"stop has to be non-empty strings, not {self.stop!r}.")
 
 
+UNKNOWN_TOKEN: Final = -1
+"""In the place of a token's id, where a server gives its log-probability alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token's log-probability under the raw model, and the best alternatives'."""
+    """A token's log-probability under the raw model, and the best alternatives'.
+
+    Servers may leave the id at `UNKNOWN_TOKEN`.
+    """
 
     token: int
     logprob: float

@@ -2,7 +2,7 @@
 
 from outrider.models.catalogue import DEFAULT_MODEL, Entry, Terms, entries
 from outrider.models.download import Progress, ensure
-from outrider.models.store import InstalledModel, cache_directory, installed, remove
+from outrider.models.store import InstalledModel, cache_directory, installed, location, remove
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -14,5 +14,6 @@ __all__ = [
     "ensure",
     "entries",
     "installed",
+    "location",
     "remove",
 ]

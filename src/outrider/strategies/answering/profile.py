@@ -65,7 +65,8 @@ class Subject:
         answer_pattern: what finds the answer in the text: its last match, of which the first group
             counts where it has one. None takes the ladder of `extract_answer`.
         rules: a question that one of these patterns is found in belongs to the subject.
-        grade: "math" compares values, "text" compares words.
+        numbers: the last equation or number of a text counts as its answer where no words mark
+            one.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Subject:
     stop: tuple[str, ...] = ()
     answer_pattern: re.Pattern[str] | None = None
     rules: tuple[re.Pattern[str], ...] = ()
-    grade: Literal["math", "text"] = "text"
+    numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,9 +223,6 @@ class _Reader:
             raise UsageError(f"{place}.prompt of {self._path} has no {PLACE} in it.")
         knowledge = self._take(values, place, "knowledge", str, None)
         pattern = self._take(values, place, "answer_pattern", str, None)
-        grade = self._take(values, place, "grade", str, "text")
-        if grade not in ("math", "text"):
-            raise unknown_name(f"grade in {self._path}:", grade, ("math", "text"))
         max_tokens = self._take(values, place, "max_tokens", int, 256)
         if max_tokens < 1:
             raise UsageError(f"{place}.max_tokens of {self._path} has to be at least 1.")
@@ -244,7 +242,7 @@ class _Reader:
             rules=tuple(
                 self._pattern(place, rule) for rule in self._texts(values, place, "rules", ())
             ),
-            grade=grade,
+            numbers=self._take(values, place, "numbers", bool, False),
         )
 
     def _knowledge(self, name: str) -> str:
@@ -288,9 +286,10 @@ class _Reader:
     ) -> Any:
         """The value of a key, of its kind; bool is no whole number."""
         value = values.get(key, default)
-        if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
+        right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if value is not default and not right:
             where = f"{place}.{key}" if place else key
-            raise UsageError(f"{where} of {self._path} has {value!r}, which is no {_KINDS[kind]}.")
+            raise UsageError(f"{where} of {self._path} has to be {_KINDS[kind]}, not {value!r}.")
         return value
 
     def _check_keys(self, values: dict[str, Any], place: str, known: Any) -> None:
@@ -300,4 +299,10 @@ class _Reader:
                 raise unknown_name(f"key in {where}:", key, known)
 
 
-_KINDS: Final = {str: "text", int: "whole number", list: "list", dict: "table"}
+_KINDS: Final = {
+    bool: "true or false",
+    str: "a text",
+    int: "a whole number",
+    list: "a list",
+    dict: "a table",
+}

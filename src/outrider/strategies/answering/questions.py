@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from outrider.errors import UsageError
+from outrider.tasks.base import Problem
+from outrider.tasks.files import Row, problem_from, read_each
 
 BUILT_IN: Final = Path(__file__).parents[2] / "data" / "questions.jsonl"
 """500 questions of our own with known answers: 125 each of algebra, Chinese, geography, history."""
-
-TEXT_KEYS: Final = ("question", "prompt", "problem", "text", "input")
-ID_KEYS: Final = ("id", "question_id")
-KINDS: Final = (".json", ".jsonl", ".csv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +22,10 @@ class Question:
     Attributes:
         index: its place in the file, from 0; its seed is derived from it.
         id: what the file calls it, else its place counted from 1.
-        text: the question; empty where there is an error.
+        text: the question, with its choices where it has some; empty where there is an error.
+        gold: the known answer; None where there is none.
+        aliases: other ways to write the known answer.
+        choices: the answers to choose from.
         fields: all that the file says of it.
         error: why it cannot be asked; None where it can.
     """
@@ -35,37 +33,20 @@ class Question:
     index: int
     id: str
     text: str
+    gold: str | None = None
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
-
-    @property
-    def answer(self) -> str | None:
-        """The known answer, where the file has one."""
-        value = self.fields.get("answer")
-        return None if value in (None, "") else str(value)
 
 
 def read_questions(path: Path) -> list[Question]:
     """The questions of a file. One that cannot be read is kept, with the reason as its error.
 
-    A JSON file is a list of questions, or an object with such a list under `questions`; a JSON
-    lines file has one a line. A question is a text, or an object with its text under one of
-    `TEXT_KEYS`. A CSV file names its columns in its first line.
-
     Raises:
         UsageError: the file is none, or holds no question; two have the same id.
     """
-    if path.suffix not in KINDS:
-        raise UsageError(f"Questions come from a file ending in {', '.join(KINDS)}, not {path}.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The questions {path} cannot be read: {reason}.") from error
-    readers = {".json": _json_items, ".jsonl": _line_items, ".csv": _csv_items}
-    questions = [_question(i, item) for i, item in enumerate(readers[path.suffix](text, path))]
-    if not questions:
-        raise UsageError(f"The file {path} holds no question.")
+    questions = [_question(index, row) for index, row in enumerate(read_each(path))]
     seen: dict[str, int] = {}
     for question in questions:
         if question.id in seen:
@@ -105,62 +86,25 @@ def sample_evenly(questions: Sequence[Question], limit: int, key: str) -> list[Q
     return sorted(taken, key=lambda question: question.index)
 
 
-class _Bad(str):
-    """Instead of a question: why there is none."""
-
-    __slots__ = ()
-
-
-def _json_items(text: str, path: Path) -> Iterable[Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"The file {path} is not JSON: {error}.") from error
-    if isinstance(values, dict):
-        values = values.get("questions")
-    if not isinstance(values, list):
-        raise UsageError(f"The file {path} is no list of questions, nor has it one as `questions`.")
-    return values
-
-
-def _line_items(text: str, path: Path) -> Iterable[Any]:
-    del path  # a line that is no JSON is a bad question, not a bad file
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                yield _Bad(f"Line {number} is not JSON: {error}.")
-
-
-def _csv_items(text: str, path: Path) -> Iterable[Any]:
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    if not set(TEXT_KEYS) & set(rows.fieldnames or ()):
-        raise UsageError(
-            f"The file {path} names none of the columns {', '.join(TEXT_KEYS)} in its first line."
-        )
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield _Bad(f"Line {rows.line_num} is not CSV: {error}.")
-            return  # what follows an open quote is not known to be a row
-        yield {key: value for key, value in row.items() if key is not None and value != ""}
-
-
-def _question(index: int, item: Any) -> Question:
+def _question(index: int, row: Row | UsageError) -> Question:
     name = str(index + 1)
-    if isinstance(item, _Bad):
-        return Question(index=index, id=name, text="", error=str(item))
-    values = {"question": item} if isinstance(item, str) else item
-    if not isinstance(values, dict):
-        reason = f"Question {name} is neither a text nor an object."
-        return Question(index=index, id=name, text="", error=reason)
-    name = next((str(values[k]) for k in ID_KEYS if values.get(k) not in (None, "")), name)
-    text = next((values[key] for key in TEXT_KEYS if key in values), None)
-    if not isinstance(text, str) or not text.strip():
-        reason = f"Question {name} has no text under any of {', '.join(TEXT_KEYS)}."
-        return Question(index=index, id=name, text="", fields=values, error=reason)
-    return Question(index=index, id=name, text=text.strip(), fields=values)
+    try:
+        if isinstance(row, UsageError):
+            raise row
+        problem = problem_from(row, index + 1, f"Question {name}")
+    except UsageError as error:
+        return Question(index=index, id=name, text="", error=str(error))
+    return Question(
+        index=index,
+        id=problem.id,
+        text=_text(problem),
+        gold=problem.answer,
+        aliases=tuple(map(str, problem.data.get("aliases") or ())),
+        choices=problem.choices,
+        fields=row,
+    )
+
+
+def _text(problem: Problem) -> str:
+    question = problem.question.strip()
+    return f"{question}\n{problem.lettered_choices()}" if problem.choices else question

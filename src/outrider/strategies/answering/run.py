@@ -281,7 +281,7 @@ class Run:
 def extract(subject: Subject, text: str) -> str | None:
     """The answer in a text, by the subject's pattern or by the ladder."""
     if subject.answer_pattern is None:
-        return extract_answer(text, numbers=subject.grade == "math")
+        return extract_answer(text, numbers=subject.numbers)
     matches = list(subject.answer_pattern.finditer(text))
     if not matches:
         return None
@@ -297,15 +297,10 @@ def counters(usage: Usage) -> dict[str, Any]:
 
 def _known(question: Question) -> Mapping[str, Any]:
     """What the file says of a question, as a record has it."""
-    values = question.fields
     return {
         "id": question.id,
         "question": question.text,
-        "gold": question.answer,
-        "aliases": _texts(values.get("aliases")),
-        "choices": _texts(values.get("choices")),
+        "gold": question.gold,
+        "aliases": question.aliases,
+        "choices": question.choices,
     }
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
