@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outrider.cli import answer_report
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
@@ -18,21 +20,24 @@ from outrider.cli.options import (
     SpeculationOptions,
     command,
 )
-from outrider.cli.output import note, print_json
+from outrider.cli.output import print_json
 from outrider.cli.session import load_model
-from outrider.errors import OutriderError, UsageError
+from outrider.errors import UsageError
+from outrider.models.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from outrider.strategies.answering.checks import Check
+    from outrider.generators import AnyGenerator
     from outrider.strategies.answering.pipeline import Outcome
     from outrider.strategies.answering.profile import Profile
     from outrider.strategies.answering.questions import Question
-    from outrider.types import Generator
 
 SAMPLE = 20
 """Questions of a quick run."""
 
 QUICK_OUTPUT = Path("quick.jsonl")
+
+REMOTE_STREAMS = 8
+"""Questions that a server is asked at the same time, unless told otherwise."""
 
 
 @command
@@ -113,7 +118,6 @@ def answer(
 
     Exit status 1 where questions stay unanswered for now, or where a condition of --check fails.
     """
-    from outrider.strategies.answering.checks import FLOOR  # noqa: PLC0415
     from outrider.strategies.answering.profile import load_profile  # noqa: PLC0415
     from outrider.strategies.answering.questions import BUILT_IN  # noqa: PLC0415
 
@@ -132,16 +136,120 @@ def answer(
         raise UsageError("--check switches the network off, and --endpoint needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
+    attempts: list[str] = []
     with ExitStack() as stack:
-        attempts: list[str] = []
         if check:
             attempts = stack.enter_context(_offline())
-        generator, facts = stack.enter_context(
+        opened = stack.enter_context(
             _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms)
         )
-        outcome = _run(generator, how, asked, target, facts, seed, deadline, show=not json)
-        _ = attempts, FLOOR
+        outcome = _answer(opened, how, asked, target, seed=seed, deadline=deadline)
     if json:
-        print_json(_record(outcome))
+        print_json(answer_report.record(outcome))
+    else:
+        answer_report.show(outcome, target)
     if outcome.unanswered:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What answers, and what is to be known of it."""
+
+    generator: AnyGenerator
+    model: str
+    fingerprint: str
+    streams: int
+    speculation: bool
+
+
+def _questions(path: Path, profile: Profile, limit: int | None) -> list[Question]:
+    from outrider.strategies.answering.questions import (  # noqa: PLC0415
+        read_questions,
+        sample_evenly,
+    )
+
+    questions = read_questions(path)
+    return questions if limit is None else sample_evenly(questions, limit, profile.assign.key)
+
+
+@contextmanager
+def _offline() -> Iterator[list[str]]:
+    """No network; models say so in their own words before a connection would."""
+    from outrider.models.download import OFFLINE_VARIABLES  # noqa: PLC0415
+    from outrider.strategies.answering.offline import no_network  # noqa: PLC0415
+
+    os.environ[OFFLINE_VARIABLES[0]] = "1"
+    with no_network() as attempts:
+        yield attempts
+
+
+@contextmanager
+def _opened(
+    machine: MachineOptions,
+    cache: CacheOptions,
+    speculation: SpeculationOptions,
+    endpoint: str | None,
+    *,
+    accept_terms: bool,
+) -> Iterator[_Opened]:
+    if endpoint is None:
+        with load_model(machine, cache, speculation, accept_terms=accept_terms) as llm:
+            speculates = llm.speculation and not llm.plan.plain
+            yield _Opened(llm, machine.model, llm.model.fingerprint, llm.max_streams, speculates)
+        return
+    from outrider.generators import open_generator  # noqa: PLC0415
+
+    given = {
+        "--threads": machine.threads,
+        "--kernel": machine.kernel,
+        "--context": cache.context,
+        "--cache-budget": cache.cache_budget,
+        **{f"--{name.replace('_', '-')}": value for name, value in speculation.settings().items()},
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} is for a model file here; the server decides that itself.")
+    named = None if machine.model == DEFAULT_MODEL else machine.model
+    with open_generator(named, endpoint=endpoint) as server:
+        name = f"{endpoint.partition('#')[0]}#{server.model}"
+        yield _Opened(server, name, name, cache.max_streams or REMOTE_STREAMS, False)
+
+
+def _answer(
+    opened: _Opened,
+    profile: Profile,
+    questions: list[Question],
+    output: Path,
+    *,
+    seed: int,
+    deadline: float | None,
+) -> Outcome:
+    from outrider.lab.environment import machine, versions  # noqa: PLC0415
+    from outrider.strategies.answering.pipeline import answer_file, known_facts  # noqa: PLC0415
+    from outrider.strategies.answering.run import Settings  # noqa: PLC0415
+
+    facts = known_facts(
+        profile,
+        opened.model,
+        speculation=opened.speculation,
+        machine=machine(),
+        versions=versions(),
+    )
+    settings = Settings(
+        chat=opened.generator.has_chat_template,
+        streams=opened.streams,
+        seed=seed,
+        deadline=deadline,
+    )
+    with answer_report.progress(len(questions)) as listener:
+        return answer_file(
+            opened.generator,
+            profile,
+            questions,
+            output,
+            settings,
+            facts,
+            fingerprint=opened.fingerprint,
+            listener=listener,
+        )

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import outrider
 from outrider.cli import (
     INTERRUPTED,
+    answer,
     bench,
     certify,
     chat,
@@ -63,6 +64,7 @@ app.command("chat")(chat.chat)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("answer")(answer.answer)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)

@@ -155,7 +155,9 @@ class Assigner:
 
 def training_texts(subjects: Iterable[Subject]) -> dict[str, list[str]]:
     """What is known to be of each subject: its examples, and the package's questions of it."""
-    texts = {subject.name: [example.question for example in subject.examples] for subject in subjects}
+    texts = {
+        subject.name: [example.question for example in subject.examples] for subject in subjects
+    }
     for question in read_questions(BUILT_IN):
         if (name := question.fields["subject"]) in texts:
             texts[name].append(question.text)

@@ -124,8 +124,10 @@ class Profile:
     def fingerprint(self) -> str:
         """Tells profiles apart by what they ask: 16 hexadecimal digits."""
         values = [asdict(self.assign)]
-        for subject in self.subjects.values():
-            values.append({f.name: getattr(subject, f.name) for f in fields(subject)})
+        values += (
+            {f.name: getattr(subject, f.name) for f in fields(subject)}
+            for subject in self.subjects.values()
+        )
         text = json.dumps(values, sort_keys=True, default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -281,9 +283,7 @@ class _Reader:
             raise UsageError(f"{place}.{key} of {self._path} has to be a list of texts.")
         return tuple(found)
 
-    def _take(
-        self, values: dict[str, Any], place: str, key: str, kind: type, default: Any
-    ) -> Any:
+    def _take(self, values: dict[str, Any], place: str, key: str, kind: type, default: Any) -> Any:
         """The value of a key, of its kind; bool is no whole number."""
         value = values.get(key, default)
         right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)

@@ -162,14 +162,16 @@ class Run:
         """Assign the questions, and put those of a subject side by side."""
         groups: dict[str, list[tuple[Question, Subject]]] = {n: [] for n in self._profile.subjects}
         for question in self._questions:
-            try:
-                if question.error is not None:
-                    raise UsageError(question.error)
-                subject = self._assigner.subject(question)
-            except UsageError as error:
-                yield self._failed(question, UNASSIGNED, str(error), 0.0)
-            else:
-                groups[subject.name].append((question, subject))
+            error = question.error
+            if error is None:
+                try:
+                    subject = self._assigner.subject(question)
+                except UsageError as refusal:
+                    error = str(refusal)
+                else:
+                    groups[subject.name].append((question, subject))
+            if error is not None:
+                yield self._failed(question, UNASSIGNED, error, 0.0)
         queue = [pair for group in groups.values() for pair in group]
         self._plan = _Plan(queue[::-1], Counter(subject.name for _, subject in queue))
 
@@ -194,9 +196,7 @@ class Run:
                 budget: int | None = subject.max_tokens
                 if self._deadline is not None:
                     now = self.seconds + self._settings.spent
-                    budget = self._deadline.budget(
-                        subject.name, self._limits, self._plan.left, now
-                    )
+                    budget = self._deadline.budget(subject.name, self._limits, self._plan.left, now)
                 self._plan.left[subject.name] -= 1
                 if budget is not None:
                     return question, subject, budget
@@ -218,9 +218,7 @@ class Run:
         if self._deadline is not None and usage.completion_tokens > 1:
             token_ms = usage.decode_ms / (usage.completion_tokens - 1)
             self._deadline.seed(token_ms, prefill_ms)
-        self._news.put(
-            Warmed(subject.name, usage.prompt_tokens, usage.cached_tokens, prefill_ms)
-        )
+        self._news.put(Warmed(subject.name, usage.prompt_tokens, usage.cached_tokens, prefill_ms))
 
     def _ask(self, question: Question, subject: Subject, max_tokens: int) -> Completion:
         seed = derive_seed(self._settings.seed, question.index)

@@ -103,9 +103,7 @@ def sharing(answers: Iterable[Answered], warmed: Iterable[Warmed]) -> Sharing | 
     return Sharing(total, computed, sum(one.prefill_ms for one in by_name.values()), alone_ms)
 
 
-def _summary(
-    name: str, answers: Sequence[Answered], limits: Mapping[str, int]
-) -> SubjectSummary:
+def _summary(name: str, answers: Sequence[Answered], limits: Mapping[str, int]) -> SubjectSummary:
     asked = [a for a in answers if a.usage]
 
     def total(key: str) -> int:
