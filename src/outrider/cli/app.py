@@ -19,6 +19,7 @@ from outrider.cli import (
     doctor,
     generate,
     models,
+    pack,
     quantize,
     replay,
     theory,
@@ -65,6 +66,7 @@ app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
 app.command("answer")(answer.answer)
+app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)

@@ -115,11 +115,11 @@ class Run:
         self._lock = threading.Lock()
         self._news: SimpleQueue[News | BaseException | None] = SimpleQueue()
         self._plan = _Plan([])
-        self._limits = {name: subject.max_tokens for name, subject in profile.subjects.items()}
+        limits = {name: subject.max_tokens for name, subject in profile.subjects.items()}
         self._deadline = (
             None
             if settings.deadline is None
-            else Deadline(settings.deadline, streams=settings.streams)
+            else Deadline(settings.deadline, settings.streams, limits)
         )
         self._begun = time.perf_counter()
         self._failures = 0
@@ -196,7 +196,7 @@ class Run:
                 budget: int | None = subject.max_tokens
                 if self._deadline is not None:
                     now = self.seconds + self._settings.spent
-                    budget = self._deadline.budget(subject.name, self._limits, self._plan.left, now)
+                    budget = self._deadline.budget(question.id, subject.name, self._plan.left, now)
                 self._plan.left[subject.name] -= 1
                 if budget is not None:
                     return question, subject, budget
@@ -229,30 +229,33 @@ class Run:
 
     def _answer(self, question: Question, subject: Subject, budget: int) -> Answered | Unanswered:
         begun = time.perf_counter()
+        usage: Usage | None = None
         try:
             completion = self._ask(question, subject, budget)
+            usage = completion.usage if completion.choices[0].error is None else None
         except _OWN as error:
             return self._failed(question, subject.name, str(error), time.perf_counter() - begun)
         except OutriderError as error:
             return self._not_now(question, error)
+        finally:
+            if self._deadline is not None:
+                with self._lock:
+                    self._deadline.observe(question.id, usage)
         self._failures = 0
         if completion.finish_reason == "cancelled":
             return Unanswered(question, "the run was ended while it was being answered")
-        choice, usage = completion.choices[0], completion.usage
-        if self._deadline is not None and choice.error is None:
-            with self._lock:
-                self._deadline.observe(subject.name, subject.max_tokens, usage)
+        choice, counted = completion.choices[0], completion.usage
         return Answered(
             **_known(question),
             subject=subject.name,
             answer=extract(subject, choice.text),
             text=choice.text,
             seconds=time.perf_counter() - begun,
-            tokens=usage.completion_tokens,
+            tokens=counted.completion_tokens,
             finish_reason=completion.finish_reason,
             error=choice.error,
             profile=self._profile.name,
-            usage=counters(usage) | {"max_tokens": budget, "seed": completion.seed},
+            usage=counters(counted) | {"max_tokens": budget, "seed": completion.seed},
         )
 
     def _failed(self, question: Question, subject: str, error: str, seconds: float) -> Answered:
