@@ -1,0 +1,163 @@
+"""`outrider answer` and `outrider pack` over the default model, as users call them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from outrider.cli.app import app
+from outrider.strategies.answering.record import read_answers, read_facts
+
+PROFILE = """
+[subjects.one]
+knowledge = "k.md"
+system = "Answer in one word."
+max_tokens = 12
+sampling = { temperature = 0.9 }
+[subjects.two]
+max_tokens = 12
+sampling = { temperature = 0.9 }
+"""
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["answer", *arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("answering")
+    (folder / "k.md").write_text("Rivers run to the sea. " * 20, encoding="utf-8")
+    (folder / "p.toml").write_text(PROFILE, encoding="utf-8")
+    rows = [
+        {"id": f"q{i}", "subject": ("one", "two")[i % 2], "question": f"What comes after {i}?"}
+        for i in range(12)
+    ]
+    lines = [json.dumps(row | {"answer": str(i + 1)}) for i, row in enumerate(rows)]
+    (folder / "q.jsonl").write_text("\n".join([*lines, '{"bad": 1}']) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(folder: Path, model_path: Path) -> list[str]:
+    given = ["--profile", str(folder / "p.toml"), "-m", str(model_path), "--max-streams", "4"]
+    return [str(folder / "q.jsonl"), *given]
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, arguments: list[str]) -> dict[str, str]:
+    """What a run that nobody ends answers."""
+    result = call(*arguments, "-o", str(folder / "whole.jsonl"), "--json")
+    assert result.exit_code == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert values["answers"] == 13
+    (one, two, none, every) = values["subjects"]
+    assert (one["name"], two["name"], none["name"], every["name"]) == ("one", "two", "none", "all")
+    assert (one["questions"], none["failed"], every["failed"]) == (6, 1, 1)
+    assert one["cached_share"] > 0.8
+    assert values["more"]["sharing"]["computed_tokens"] < every["prompt_tokens"] / 2
+    return {a.id: a.text for a in read_answers(folder / "whole.jsonl")}
+
+
+def test_a_run_that_is_killed_and_continued_answers_the_same(
+    folder: Path, arguments: list[str], whole: dict[str, str]
+) -> None:
+    output = folder / "killed.jsonl"
+    command = [sys.executable, "-m", "outrider", "answer", *arguments, "-o", str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (output.exists() and output.stat().st_size > 1500):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
+    process.kill()
+    process.wait()
+    before = len(read_answers(output))
+    assert before > 0
+
+    result = call(*arguments, "-o", str(output))
+    assert result.exit_code == 0, result.stderr
+    answers = read_answers(output)
+    assert len(answers) == len({a.id for a in answers}) == 13
+    assert {a.id: a.text for a in answers} == whole
+    assert f"{before} were there before" in result.stdout
+    facts = read_facts(output)
+    assert facts is not None
+    assert facts.total_seconds >= max(a.seconds for a in answers)
+
+
+def test_plain_decoding_answers_the_same_and_drafts_nothing(
+    folder: Path,
+    arguments: list[str],
+    whole: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = folder / "plain.jsonl"
+    monkeypatch.setenv("ENABLE_SPECULATIVE_DECODING", "false")
+    result = call(*arguments, "-o", str(output))
+
+    assert result.exit_code == 0, result.stderr
+    assert {a.id: a.text for a in read_answers(output)} == whole
+    assert all(not a.usage.get("draft_tokens") for a in read_answers(output))
+    facts = read_facts(output)
+    assert facts is not None
+    assert facts.speculation is False
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["q.jsonl"], "Give the file for the answers"),
+        (["q.jsonl", "-o", "a.csv"], "name a file .jsonl"),
+        (["q.jsonl", "-o", "a.jsonl", "--floor", "0.5"], "a condition of --check"),
+        (["q.jsonl", "-o", "a.jsonl", "--check", "--floor", "5"], "has to lie in"),
+        (["q.jsonl", "-o", "a.jsonl", "--deadline", "0"], "above 0 seconds"),
+        (["none.jsonl", "-o", "a.jsonl"], "cannot be read"),
+        (["q.jsonl", "-o", "a.jsonl", "--profile", "nobody"], "Unknown profile"),
+        (["q.jsonl", "-o", "a.jsonl", "--check", "--endpoint", "http://x"], "needs it"),
+        (
+            ["q.jsonl", "-o", "a.jsonl", "--endpoint", "http://127.0.0.1:9/v1", "--threads", "2"],
+            "--threads is for a model file",
+        ),
+    ],
+)
+def test_what_cannot_be_honoured_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(folder)
+    result = call(*given)
+
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+
+
+def test_the_unpacked_bundle_answers_without_a_network(
+    folder: Path, arguments: list[str], model_path: Path, whole: dict[str, str]
+) -> None:
+    archive = folder / "submission.zip"
+    packed = CliRunner().invoke(
+        app, ["pack", str(folder / "p.toml"), "-m", str(model_path), "-o", str(archive), "--json"]
+    )
+    assert packed.exit_code == 0, packed.stderr
+    assert json.loads(packed.stdout)["size"] == archive.stat().st_size < 10**9
+    bundle = folder / "unpacked"
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(bundle)
+
+    # The interpreter itself, without this environment, and where it may without a network.
+    bare = [str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"), "-I", "-S"]
+    alone = ["unshare", "--net", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        alone = []
+    output = folder / "bundled.jsonl"
+    run = [*alone, *bare, str(bundle / "run.py"), arguments[0], "-o", str(output)]
+    result = subprocess.run(run, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert {a.id: a.text for a in read_answers(output)} == whole
