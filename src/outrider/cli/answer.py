@@ -118,6 +118,9 @@ def answer(
 
     Exit status 1 where questions stay unanswered for now, or where a condition of --check fails.
     """
+    from outrider.strategies.answering.checks import FLOOR, Check  # noqa: PLC0415
+    from outrider.strategies.answering.checks import check as conditions  # noqa: PLC0415
+    from outrider.strategies.answering.evaluation import evaluate, read_run  # noqa: PLC0415
     from outrider.strategies.answering.profile import load_profile  # noqa: PLC0415
     from outrider.strategies.answering.questions import BUILT_IN  # noqa: PLC0415
 
@@ -136,6 +139,8 @@ def answer(
         raise UsageError("--check switches the network off, and --endpoint needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
+    if check or quick:
+        _try_grading(asked)
     attempts: list[str] = []
     with ExitStack() as stack:
         if check:
@@ -144,11 +149,25 @@ def answer(
             _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms)
         )
         outcome = _answer(opened, how, asked, target, seed=seed, deadline=deadline)
+    found = evaluate([read_run(target)])[0] if outcome.answers and (check or quick) else None
+    checks: list[Check] = []
+    if check:
+        checks = conditions(
+            questions=len(asked),
+            answered=len(outcome.answers),
+            total_seconds=outcome.facts.total_seconds,
+            accuracy=None if found is None else found.overall.accuracy,
+            floor=FLOOR if floor is None else floor,
+            attempts=attempts,
+        )
     if json:
-        print_json(answer_report.record(outcome))
+        print_json(answer_report.record(outcome, found, checks))
     else:
         answer_report.show(outcome, target)
-    if outcome.unanswered:
+        if found is not None:
+            answer_report.show_grades(found, target.with_suffix(".html"))
+        answer_report.show_checks(checks)
+    if outcome.unanswered or not all(one.passed for one in checks):
         raise typer.Exit(1)
 
 
@@ -171,6 +190,15 @@ def _questions(path: Path, profile: Profile, limit: int | None) -> list[Question
 
     questions = read_questions(path)
     return questions if limit is None else sample_evenly(questions, limit, profile.assign.key)
+
+
+def _try_grading(questions: list[Question]) -> None:
+    """Say now, not when all is answered, if answers cannot be graded."""
+    from outrider.tasks import mathematics  # noqa: PLC0415
+    from outrider.tasks.graders import is_mathematics  # noqa: PLC0415
+
+    if any(question.gold and is_mathematics(question.gold) for question in questions):
+        mathematics.equal("x + 1", "1 + x")
 
 
 @contextmanager

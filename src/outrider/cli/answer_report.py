@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from time import monotonic
@@ -13,12 +13,17 @@ from outrider.cli.output import console, note, warn
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from outrider.strategies.answering.checks import Check
+    from outrider.strategies.answering.evaluation import Evaluation
     from outrider.strategies.answering.pipeline import Outcome
     from outrider.strategies.answering.run import News
     from outrider.strategies.answering.summary import SubjectSummary
 
 EVERY = 10.0
 """Seconds between two lines of progress where no terminal shows a bar."""
+
+FEW = 20
+"""Questions before which nobody can say how long the rest will take."""
 
 SHOWN = 5
 """Reasons that are shown of questions without an answer."""
@@ -71,8 +76,11 @@ def progress(total: int) -> Iterator[Callable[[News, int], None]]:
         now = monotonic()
         if not terminal.is_terminal and (now - spoke >= EVERY or done == total):
             spoke = now
-            left = (now - begun) / (done - first) * (total - done)
-            note(f"{done} of {total} questions, {now - begun:.0f} s, about {left:.0f} s left")
+            text = f"{done} of {total} questions, {now - begun:.0f} s"
+            if done - first >= FEW:
+                left = (now - begun) / (done - first) * (total - done)
+                text += f", about {left:.0f} s left"
+            note(text)
 
     if not terminal.is_terminal:
         yield listen
@@ -140,9 +148,30 @@ def show(outcome: Outcome, output: Path) -> None:
         warn(f"question {failed.id} failed: {failed.error}")
 
 
-def record(outcome: Outcome) -> dict[str, Any]:
+def show_grades(found: Evaluation, page: Path) -> None:
+    """What was right, as `outrider evaluate` shows it, and the page with the failures."""
+    from outrider.cli import evaluate  # noqa: PLC0415
+    from outrider.strategies.answering.page import render  # noqa: PLC0415
+
+    console().print()
+    evaluate.show([found])
+    evaluate.write(page, render([found]))
+    note(f"page: {page}")
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Each condition with what was found."""
+    out = console()
+    if checks:
+        out.print("\n[bold]Conditions[/bold]")
+    for one in checks:
+        mark = "[green]passed[/green]" if one.passed else "[red]failed[/red]"
+        out.print(f"{mark} {one.name}: {one.text}")
+
+
+def record(outcome: Outcome, found: Evaluation | None, checks: Sequence[Check]) -> dict[str, Any]:
     """The same as one object."""
-    return {
+    values = {
         **asdict(outcome.facts),
         "answers": len(outcome.answers),
         "continued": outcome.continued,
@@ -154,6 +183,11 @@ def record(outcome: Outcome) -> dict[str, Any]:
             for one in outcome.summaries
         ],
     }
+    if found is not None:
+        values["accuracy"] = {row.name: row.accuracy for row in found.subjects}
+    if checks:
+        values["checks"] = [asdict(one) for one in checks]
+    return values
 
 
 def _cells(one: SubjectSummary) -> tuple[str, ...]:
