@@ -6,7 +6,6 @@ import re
 import string
 import unicodedata
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Final
 
 from outrider.errors import UsageError
@@ -40,7 +39,7 @@ def grade_number(problem: Problem, text: str) -> Grade:
         )
     if answer is None:
         return Grade(False, None, NOTHING_FOUND)
-    return _compared(_value(answer) == wanted, gold, answer)
+    return _compared(mathematics.number_in(answer) == wanted, gold, answer)
 
 
 def grade_choice(problem: Problem, text: str) -> Grade:
@@ -100,12 +99,15 @@ def normalise(text: str) -> str:
 def chosen_letter(problem: Problem, text: str) -> str | None:
     """Which choice a text names: by its letter, or else by its words; None where by neither."""
     letters = LETTERS[: len(problem.choices)]
-    answer = extract_answer(text, numbers=False) or text.strip()
+    marked = extract_answer(text, numbers=False)
+    answer = marked or text.strip()
     bare = re.sub(r"\\(?:text|mathrm|textbf)\s*\{([^{}]*)\}", r"\1", answer).strip(" *_$`'\"")
-    if match := re.match(rf"[(\[]?(?:(?:choice|option|选项?)\s*)?([{letters}])(?![\w'’])", bare):
-        return match[1]
-    if match := re.match(rf"(?:choice|option)\s*\(?([{letters}])\b", bare, re.IGNORECASE):
-        return match[1].upper()
+    if len(bare) == 1 and bare.upper() in letters:
+        return bare.upper()
+    # "A is right" names a choice where it is the answer; elsewhere it may go on as it likes.
+    ends = r"$|[)\].:,]" + (r"|\s+(?:is|because|since)\b" if marked else "")
+    if begins := re.match(rf"(?:(?i:choice|option|选项?)\s*)?[(\[]?([{letters}])(?={ends})", bare):
+        return begins[1]
     by_words = [
         letter
         for letter, choice in zip(letters, problem.choices, strict=True)
@@ -117,15 +119,6 @@ def chosen_letter(problem: Problem, text: str) -> str | None:
     return next((a or b for a, b in reversed(named)), None)
 
 
-def _value(answer: str) -> Fraction | None:
-    """The number that an answer such as `x = 5 apples` gives."""
-    value = mathematics.number(answer.rpartition("=")[2])
-    if value is None:
-        match = re.search(r"-?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?", answer.rpartition("=")[2])
-        value = mathematics.number(match[0].rstrip(",")) if match else None
-    return value
-
-
 def _gold(problem: Problem) -> str:
     if problem.answer is None:
         raise UsageError(f"Problem {problem.id} has no known answer to grade against.")
@@ -133,7 +126,7 @@ def _gold(problem: Problem) -> str:
 
 
 def _compared(same: bool, gold: str, answer: str) -> Grade:
-    return Grade(same, answer, f"{answer} {'is' if same else 'is not'} {gold}")
+    return Grade(same, answer, f"{answer} {'agrees with' if same else 'instead of'} {gold}")
 
 
 GRADERS: Final[Mapping[str, Grader]] = {
