@@ -24,8 +24,8 @@ from outrider.types import Completion, Generator, Usage
 UNASSIGNED: Final = "none"
 """The subject of a question that could not be asked."""
 
-WARM_TOKENS: Final = 8
-"""Tokens generated while a prefix is computed: enough to see what a token takes."""
+TIMED_TOKENS: Final = 8
+"""Tokens that a deadline lets a prefix be followed by, to see what a token takes."""
 
 _OWN: Final = (UsageError, CapacityError, SamplingError)
 """Errors that are the question's own: asking again would give them again."""
@@ -209,8 +209,9 @@ class Run:
         Questions asked together would each compute it, for none finds it in the cache yet.
         """
         self._plan.warmed.add(subject.name)
+        tokens = 1 if self._deadline is None else min(TIMED_TOKENS, subject.max_tokens)
         try:
-            completion = self._ask(question, subject, min(WARM_TOKENS, subject.max_tokens))
+            completion = self._ask(question, subject, tokens)
         except OutriderError:
             return  # the question itself will say what is wrong
         usage = completion.usage
@@ -273,8 +274,10 @@ class Run:
 
     def _not_now(self, question: Question, error: OutriderError) -> Unanswered:
         """What failed is the generator: another time the same question may be answered."""
-        self._failures += 1
-        if self._failures > 2 * self._settings.streams:
+        with self._lock:
+            self._failures += 1
+            hopeless = self._failures > 2 * self._settings.streams
+        if hopeless:
             raise error
         return Unanswered(question, str(error))
 

@@ -12,7 +12,6 @@ from outrider.strategies.answering.profile import Profile, Subject, load_profile
 from outrider.strategies.answering.questions import Question
 from outrider.strategies.answering.record import read_answers
 from outrider.strategies.answering.run import (
-    WARM_TOKENS,
     Answered,
     Run,
     Settings,
@@ -86,7 +85,7 @@ def test_a_subjects_prefix_is_computed_before_its_questions_are_asked(
     generator = Scripted(number)
     outcome = run(generator, profile, questions(*["two", "one"] * 5), tmp_path / "a.jsonl")
 
-    warm = [i for i, r in enumerate(generator.requests) if r.max_tokens == WARM_TOKENS]
+    warm = [i for i, r in enumerate(generator.requests) if r.max_tokens == 1]
     two = ["Two:" in generator.asked(r) for r in generator.requests]
     assert [two[i] for i in warm] == [False, True]
     assert warm[0] == 0
@@ -105,7 +104,7 @@ def test_each_question_has_the_seed_of_its_place_and_its_subjects_sampling(
     found = {
         generator.asked(r): (r.sampling.seed, r.sampling.temperature, r.max_tokens)
         for r in generator.requests
-        if r.max_tokens != WARM_TOKENS
+        if r.max_tokens != 1
     }
     assert found == {
         "Two: What is 0?": (derive_seed(9, 0), 0.0, 20),
