@@ -16,7 +16,8 @@ from outrider.lab.environment import machine, versions
 from outrider.lab.statistics import Times, speedup
 from outrider.llm import LLM
 from outrider.strategies.answering.asking import make_request
-from outrider.strategies.answering.profile import Subject, load_profile
+from outrider.strategies.answering.profile import Subject
+from outrider.strategies.answering.profile_file import load_profile
 from outrider.strategies.answering.questions import BUILT_IN, Question, read_questions
 from outrider.text import Tokenizer
 from outrider.types import Usage

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 SAMPLE = 20
 """Questions of a quick run."""
 
-QUICK_OUTPUT = Path("quick.jsonl")
+QUICK_OUTPUT = Path("quick-answers.jsonl")
+"""Where a quick run without -o leaves its answers, anew each time."""
 
 REMOTE_STREAMS = 8
 """Questions that a server is asked at the same time, unless told otherwise."""
@@ -45,8 +46,9 @@ def answer(
     questions: Annotated[
         Path | None,
         typer.Argument(
+            metavar="QUESTIONS",
             help="JSON, JSON lines or CSV with `question`, and optionally `id`, `subject`, "
-            "`answer` and `aliases`. [default: 500 of our own]"
+            "`answer` and `aliases`. [default: 500 of our own]",
         ),
     ] = None,
     *,
@@ -92,7 +94,8 @@ def answer(
         bool,
         typer.Option(
             "--quick",
-            help=f"Answer a sample ({SAMPLE}, or --limit), grade it and report: one command.",
+            help=f"Answer a sample ({SAMPLE}, or --limit), grade it and report: one command. "
+            f"Without -o it begins anew, in {QUICK_OUTPUT}.",
         ),
     ] = False,
     check: Annotated[
@@ -121,8 +124,9 @@ def answer(
     from outrider.strategies.answering.checks import FLOOR, Check  # noqa: PLC0415
     from outrider.strategies.answering.checks import check as conditions  # noqa: PLC0415
     from outrider.strategies.answering.evaluation import evaluate, read_run  # noqa: PLC0415
-    from outrider.strategies.answering.profile import load_profile  # noqa: PLC0415
+    from outrider.strategies.answering.profile_file import load_profile  # noqa: PLC0415
     from outrider.strategies.answering.questions import BUILT_IN  # noqa: PLC0415
+    from outrider.strategies.answering.record import facts_path  # noqa: PLC0415
 
     if output is None and not quick:
         raise UsageError("Give the file for the answers, as -o FILE.jsonl.")
@@ -135,12 +139,16 @@ def answer(
         raise UsageError(f"--floor has to lie in [0, 1], not {floor}.")
     if deadline is not None and deadline <= 0:
         raise UsageError(f"--deadline has to be above 0 seconds, not {deadline:g}.")
+    if speculation.draft_debug:
+        raise UsageError("--draft-debug follows one answer; `outrider generate` has it.")
     if endpoint is not None and check:
         raise UsageError("--check switches the network off, and --endpoint needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
     if check or quick:
         _try_grading(asked)
+    if output is None and facts_path(target).exists():
+        target.unlink(missing_ok=True)
     attempts: list[str] = []
     with ExitStack() as stack:
         if check:
@@ -224,7 +232,10 @@ def _opened(
     if endpoint is None:
         with load_model(machine, cache, speculation, accept_terms=accept_terms) as llm:
             speculates = llm.speculation and not llm.plan.plain
-            yield _Opened(llm, machine.model, llm.model.fingerprint, llm.max_streams, speculates)
+            fingerprint = llm.model.fingerprint
+            if speculates and llm.plan.verification != "coupled":
+                fingerprint += f", {llm.plan.verification}"  # other answers than plain decoding's
+            yield _Opened(llm, machine.model, fingerprint, llm.max_streams, speculates)
         return
     from outrider.generators import open_generator  # noqa: PLC0415
 

@@ -19,7 +19,8 @@ SHOWN = 4
 
 def pack(
     profile: Annotated[
-        str, typer.Argument(help="The profile: step-by-step, plain, or a TOML file.")
+        str,
+        typer.Argument(metavar="PROFILE", help="The profile: step-by-step, plain, or a TOML file."),
     ] = "step-by-step",
     *,
     output: Annotated[
@@ -55,7 +56,7 @@ def pack(
     from outrider import models  # noqa: PLC0415
     from outrider.plan import Plan  # noqa: PLC0415
     from outrider.strategies.answering import bundle  # noqa: PLC0415
-    from outrider.strategies.answering.profile import load_profile  # noqa: PLC0415
+    from outrider.strategies.answering.profile_file import load_profile  # noqa: PLC0415
 
     allowed = parse_size(max_size)
     how = load_profile(profile)

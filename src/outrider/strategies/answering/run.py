@@ -5,24 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 from outrider.errors import CapacityError, OutriderError, SamplingError, UsageError
 from outrider.sampling import derive_seed
+from outrider.strategies.answering import recording
 from outrider.strategies.answering.asking import make_request
 from outrider.strategies.answering.assign import Assigner
 from outrider.strategies.answering.deadline import Deadline
 from outrider.strategies.answering.profile import Profile, Subject
 from outrider.strategies.answering.questions import Question
 from outrider.strategies.answering.record import Answered
-from outrider.tasks.extract import extract_answer
 from outrider.types import Completion, Generator, Usage
-
-UNASSIGNED: Final = "none"
-"""The subject of a question that could not be asked."""
 
 TIMED_TOKENS: Final = 8
 """Tokens that a deadline lets a prefix be followed by, to see what a token takes."""
@@ -171,7 +168,7 @@ class Run:
                 else:
                     groups[subject.name].append((question, subject))
             if error is not None:
-                yield self._failed(question, UNASSIGNED, error, 0.0)
+                yield recording.failed(question, error, profile=self._profile.name)
         queue = [pair for group in groups.values() for pair in group]
         self._plan = _Plan(queue[::-1], Counter(subject.name for _, subject in queue))
 
@@ -233,9 +230,18 @@ class Run:
         usage: Usage | None = None
         try:
             completion = self._ask(question, subject, budget)
+            if completion.choices[0].error is not None:
+                # An error of the question's own comes again; one of the engine's is raised now.
+                completion = self._ask(question, subject, budget)
             usage = completion.usage if completion.choices[0].error is None else None
         except _OWN as error:
-            return self._failed(question, subject.name, str(error), time.perf_counter() - begun)
+            return recording.failed(
+                question,
+                str(error),
+                profile=self._profile.name,
+                subject=subject.name,
+                seconds=since(begun),
+            )
         except OutriderError as error:
             return self._not_now(question, error)
         finally:
@@ -245,31 +251,13 @@ class Run:
         self._failures = 0
         if completion.finish_reason == "cancelled":
             return Unanswered(question, "the run was ended while it was being answered")
-        choice, counted = completion.choices[0], completion.usage
-        return Answered(
-            **_known(question),
-            subject=subject.name,
-            answer=extract(subject, choice.text),
-            text=choice.text,
-            seconds=time.perf_counter() - begun,
-            tokens=counted.completion_tokens,
-            finish_reason=completion.finish_reason,
-            error=choice.error,
+        return recording.answered(
+            question,
+            subject,
+            completion,
             profile=self._profile.name,
-            usage=counters(counted) | {"max_tokens": budget, "seed": completion.seed},
-        )
-
-    def _failed(self, question: Question, subject: str, error: str, seconds: float) -> Answered:
-        return Answered(
-            **_known(question),
-            subject=subject,
-            answer=None,
-            text="",
-            seconds=seconds,
-            tokens=0,
-            finish_reason="error",
-            error=error,
-            profile=self._profile.name,
+            max_tokens=budget,
+            seconds=since(begun),
         )
 
     def _not_now(self, question: Question, error: OutriderError) -> Unanswered:
@@ -282,29 +270,6 @@ class Run:
         return Unanswered(question, str(error))
 
 
-def extract(subject: Subject, text: str) -> str | None:
-    """The answer in a text, by the subject's pattern or by the ladder."""
-    if subject.answer_pattern is None:
-        return extract_answer(text, numbers=subject.numbers)
-    matches = list(subject.answer_pattern.finditer(text))
-    if not matches:
-        return None
-    return (matches[-1][1] if subject.answer_pattern.groups else matches[-1][0]).strip() or None
-
-
-def counters(usage: Usage) -> dict[str, Any]:
-    """What is kept of an answer's counters; times in milliseconds."""
-    kept = asdict(replace(usage, accepted_per_position=[]))
-    del kept["accepted_per_position"]
-    return {key: round(v, 3) if isinstance(v, float) else v for key, v in kept.items()}
-
-
-def _known(question: Question) -> Mapping[str, Any]:
-    """What the file says of a question, as a record has it."""
-    return {
-        "id": question.id,
-        "question": question.text,
-        "gold": question.gold,
-        "aliases": question.aliases,
-        "choices": question.choices,
-    }
+def since(begun: float) -> float:
+    """Seconds since a time of the performance counter."""
+    return time.perf_counter() - begun

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from outrider.strategies.answering.asking import make_request
-from outrider.strategies.answering.profile import Example, Subject, load_profile
+from outrider.strategies.answering.profile import Example, Subject
+from outrider.strategies.answering.profile_file import load_profile
 from outrider.types import Message, Sampling
 
 SUBJECT = Subject(

@@ -12,7 +12,8 @@ from outrider.strategies.answering.assign import (
     NgramClassifier,
     training_texts,
 )
-from outrider.strategies.answering.profile import Profile, load_profile
+from outrider.strategies.answering.profile import Profile
+from outrider.strategies.answering.profile_file import load_profile
 from outrider.strategies.answering.questions import BUILT_IN, Question, read_questions
 
 TWO = """

@@ -11,7 +11,8 @@ import pytest
 from outrider.errors import OutriderError, UsageError
 from outrider.strategies.answering import bundle
 from outrider.strategies.answering.bundle import closure, library_files, pack, profile_files
-from outrider.strategies.answering.profile import Profile, load_profile
+from outrider.strategies.answering.profile import Profile
+from outrider.strategies.answering.profile_file import load_profile
 
 
 def written(folder: Path, knowledge: str) -> Profile:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from outrider.errors import UsageError
-from outrider.strategies.answering.profile import PACKAGED, load_profile, packaged
+from outrider.strategies.answering.profile_file import PACKAGED, load_profile, packaged
 from outrider.strategies.answering.questions import BUILT_IN, read_questions
 
 SUBJECT = '[subjects.tea]\nsystem = "Answer."\n'

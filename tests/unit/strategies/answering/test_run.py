@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,19 @@ from strategies.answering.scripted import Scripted, final
 from outrider.errors import CapacityError, EndpointError, OutriderError, UsageError
 from outrider.sampling import derive_seed
 from outrider.strategies.answering.pipeline import Outcome, answer_file, known_facts
-from outrider.strategies.answering.profile import Profile, Subject, load_profile
+from outrider.strategies.answering.profile import Profile, Subject
+from outrider.strategies.answering.profile_file import load_profile
 from outrider.strategies.answering.questions import Question
 from outrider.strategies.answering.record import read_answers
+from outrider.strategies.answering.recording import extract
 from outrider.strategies.answering.run import (
     Answered,
     Run,
     Settings,
     Unanswered,
     Warmed,
-    extract,
 )
+from outrider.types import Completion, Request
 
 PROFILE = """
 [assign]
@@ -171,6 +174,36 @@ def test_a_fault_of_the_program_is_not_hidden(profile: Profile) -> None:
     generator = Scripted(lambda _: ZeroDivisionError("a fault"))
     with pytest.raises(ZeroDivisionError):
         list(Run(generator, profile, questions("one"), Settings(streams=1)))
+
+
+def test_an_error_of_the_engine_is_not_the_questions(profile: Profile, tmp_path: Path) -> None:
+    """An engine that fails ends what runs with an error, and refuses what comes after."""
+
+    class Failing(Scripted):
+        def generate(self, request: Request) -> Completion:
+            completion = super().generate(request)
+            if request.max_tokens == 1:
+                return completion
+            (choice,) = completion.choices
+            broken = replace(choice, finish_reason="error", error="broken")
+            self._script = lambda _: OutriderError("The engine has failed.")
+            return replace(completion, choices=(broken,))
+
+    outcome = run(Failing(number), profile, questions("one"), tmp_path / "a.jsonl")
+    assert outcome.answers == ()
+    assert outcome.unanswered[0].reason == "The engine has failed."
+
+
+def test_an_answer_whose_tokens_are_none_is_a_failure(profile: Profile, tmp_path: Path) -> None:
+    class Broken(Scripted):
+        def generate(self, request: Request) -> Completion:
+            completion = super().generate(request)
+            (choice,) = completion.choices
+            broken = replace(choice, finish_reason="error", error="not a number")
+            return replace(completion, choices=(broken,))
+
+    outcome = run(Broken(number), profile, questions("one"), tmp_path / "a.jsonl", deadline=60.0)
+    assert [a.error for a in outcome.answers] == ["not a number"]
 
 
 def test_an_answer_that_was_cancelled_is_none(profile: Profile, tmp_path: Path) -> None:
