@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
-from outrider.errors import UsageError
+from outrider.errors import OutriderError, UsageError
 from outrider.strategies.answering.record import Answered, RunFacts, read_answers, read_facts
 
 IDENTITY = "identity"
@@ -35,31 +34,23 @@ class Journal:
     """
 
     def __init__(self, path: Path, facts: RunFacts, identity: dict[str, Any]) -> None:
-        self._path = path
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._path, self._facts, self._identity = path, facts, identity
+        self._seconds_before = 0.0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"Another process is writing {path}; wait for its end or choose another file."
-            ) from None
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
         try:
-            self.answers = self._recover(identity)
-            before = read_facts(path) if self.answers else None
-            self._seconds_before = 0.0 if before is None else before.total_seconds
-            self._file = path.open("ab", buffering=0)
+            self._lock()
+            self.answers = self._recover()
+            self.write_facts(0.0)
         except OSError as error:
-            self._lock.release()
+            self._file.close()
             raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
         except BaseException:
-            self._lock.release()
+            self._file.close()
             raise
-        self._facts = facts
-        self._identity = identity
-        self.write_facts(0.0)
 
     @property
     def seconds_before(self) -> float:
@@ -72,12 +63,21 @@ class Journal:
         Args:
             answer: of a question that has none in the file.
             seconds: since this part of the run began.
+
+        Raises:
+            OutriderError: it cannot be written; what was written stays.
         """
         line = memoryview(answer.line().encode())
-        while line:
-            line = line[self._file.write(line) :]
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+            self.write_facts(seconds)
+        except OSError as error:
+            raise OutriderError(
+                f"{self._path} cannot be written: {error.strerror}. What is in it is kept; make "
+                "room, and give the same command again."
+            ) from error
         self.answers.append(answer)
-        self.write_facts(seconds)
 
     def write_facts(self, seconds: float, **more: Any) -> RunFacts:
         """Put the facts beside the file; returns them."""
@@ -96,7 +96,6 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -109,25 +108,39 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _recover(self, identity: dict[str, Any]) -> list[Answered]:
+    def _lock(self) -> None:
+        """Hold the file until it is closed, or the process ends in whatever way."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"Another process is writing {self._path}; wait for its end or choose another file."
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"The file system of {self._path} knows no locks ({error.strerror}); choose a file "
+                "on a local disk."
+            ) from error
+
+    def _recover(self) -> list[Answered]:
         """What an earlier part of the run has answered."""
-        if not self._path.exists() or not self._path.stat().st_size:
+        if not self._path.stat().st_size:
             return []
         facts = read_facts(self._path)
         known = None if facts is None else facts.more.get(IDENTITY)
-        if known is None:
+        if facts is None or known is None:
             raise UsageError(
                 f"{self._path} exists and is no run of answers that could be continued; choose "
                 "another file or delete it."
             )
         # As JSON has it: what was written holds lists where tuples went in.
-        wanted = json.loads(json.dumps(identity))
-        for key in wanted:
-            if known.get(key) != wanted[key]:
+        for key, wanted in json.loads(json.dumps(self._identity)).items():
+            if known.get(key) != wanted:
                 raise UsageError(
                     f"{self._path} was begun with another {key} ({known.get(key)!r}, now "
-                    f"{wanted[key]!r}); continue it with the same, or choose another file."
+                    f"{wanted!r}); continue it with the same, or choose another file."
                 )
+        self._seconds_before = facts.total_seconds
         content = self._path.read_bytes()
         os.truncate(self._path, content.rfind(b"\n") + 1)
         return read_answers(self._path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from outrider.errors import UsageError
+from outrider.errors import OutriderError, UsageError
 from outrider.strategies.answering.journal import Journal
 from outrider.strategies.answering.record import Answered, RunFacts, read_answers, read_facts
 
@@ -106,7 +106,20 @@ def test_the_facts_are_whole_whenever_they_are_read(tmp_path: Path) -> None:
         journal.write_facts(7.0, sharing={"x": 1})
         values = json.loads((tmp_path / "a.run.json").read_text())
         assert values["more"] == {"sharing": {"x": 1}, "identity": IDENTITY}
-    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")) == [
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
         "a.jsonl",
         "a.run.json",
     ]
+
+
+def test_a_full_disk_is_an_error_and_keeps_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with opened(path) as journal:
+        journal.append(answered("1"), 1.0)
+        with Path("/dev/full").open("ab", buffering=0) as full:
+            journal._file, mine = full, journal._file
+            with pytest.raises(OutriderError, match="No space left"):
+                journal.append(answered("2"), 2.0)
+            journal._file = mine
+    with opened(path) as journal:
+        assert [a.id for a in journal.answers] == ["1"]
