@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -260,11 +261,17 @@ class Exchange:
                 if self.cancelled:  # between the look before and the line above
                     return
                 self._check(response)
-                for data in sse.events(response.iter_bytes()):
-                    if data.strip() == DONE:
+                stream = sse.events(response.iter_bytes())
+                for data in stream:
+                    if self.cancelled:
                         return
+                    if data.strip() == DONE:
+                        break
                     self._begun = True
                     yield data
+                # A body that was read to its end leaves a connection that can be used again.
+                with suppress(httpx.TransportError):
+                    deque(stream, maxlen=0)
             finally:
                 self._response = None
                 response.close()
