@@ -31,7 +31,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.connections.add(self.client_address)
         self.server.behave(self)
 
     def begin(self) -> None:
@@ -59,19 +58,18 @@ class OddServer(ThreadingHTTPServer):
     def __init__(self, behave: Callable[[Handler], None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behave = behave
-        self.connections: set[tuple[str, int]] = set()
 
     def handle_error(self, *_: object) -> None:
         pass
 
 
 @contextmanager
-def serving(behave: Callable[[Handler], None]) -> Iterator[tuple[OddServer, str]]:
+def serving(behave: Callable[[Handler], None]) -> Iterator[str]:
     server = OddServer(behave)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield server, f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()
@@ -87,7 +85,7 @@ def test_a_server_that_falls_silent_is_given_up() -> None:
         over.wait(PATIENCE_S)
 
     patience = Patience(silence=0.05, retries=0)
-    with serving(behave) as (_, address), OpenAIGenerator(address, patience=patience) as remote:
+    with serving(behave) as address, OpenAIGenerator(address, patience=patience) as remote:
         completion = remote.generate("x", max_tokens=5)
         over.set()
 
@@ -103,7 +101,7 @@ def test_a_server_that_never_begins_is_given_up_and_not_asked_again() -> None:
         over.wait(PATIENCE_S)
 
     patience = Patience(silence=0.05, retries=2)
-    with serving(behave) as (_, address), OpenAIGenerator(address, patience=patience) as remote:
+    with serving(behave) as address, OpenAIGenerator(address, patience=patience) as remote:
         with pytest.raises(EndpointError, match=r"has said nothing for 0\.05 seconds"):
             remote.generate("x", max_tokens=5)
         over.set()
@@ -117,7 +115,7 @@ def test_a_connection_cut_amid_an_answer_keeps_what_came() -> None:
         handler.chunk(event(chat("Hel")))
         handler.close_connection = True
 
-    with serving(behave) as (_, address), OpenAIGenerator(address) as remote:
+    with serving(behave) as address, OpenAIGenerator(address) as remote:
         completion = remote.generate("x", max_tokens=5)
 
     assert (completion.text, completion.finish_reason) == ("Hel", "error")
@@ -135,7 +133,7 @@ def test_the_server_notices_that_an_answer_is_no_longer_wanted(how: str) -> None
         if not handler.connection.recv(1):  # the other side is closed
             noticed.set()
 
-    with serving(behave) as (_, address), OpenAIGenerator(address) as remote:
+    with serving(behave) as address, OpenAIGenerator(address) as remote:
         stream = remote.stream("x", max_tokens=5)
         next(stream)
         if how == "close":
@@ -154,15 +152,25 @@ def test_the_server_notices_that_an_answer_is_no_longer_wanted(how: str) -> None
         assert noticed.wait(PATIENCE_S)
 
 
-def test_a_connection_is_used_again() -> None:
+def test_a_server_that_has_not_begun_is_left_at_once() -> None:
+    asked, noticed = threading.Event(), threading.Event()
+
     def behave(handler: Handler) -> None:
-        handler.whole(sse(*HELLO))
+        asked.set()
+        handler.connection.settimeout(PATIENCE_S)
+        if not handler.connection.recv(1):
+            noticed.set()
 
-    with serving(behave) as (server, address), OpenAIGenerator(address) as remote:
-        for _ in range(3):
-            assert remote.generate("x", max_tokens=5).text == "Hello"
+    with serving(behave) as address, OpenAIGenerator(address) as remote:
+        stream = remote.stream("x", max_tokens=5)
+        waiting = threading.Thread(target=stream.finish)
+        waiting.start()
+        assert asked.wait(PATIENCE_S)
+        stream.cancel()
+        waiting.join(PATIENCE_S)
 
-        assert len(server.connections) == 1
+        assert stream.completion.finish_reason == "cancelled"
+        assert noticed.wait(PATIENCE_S)
 
 
 def test_many_threads_share_a_generator() -> None:
@@ -170,7 +178,7 @@ def test_many_threads_share_a_generator() -> None:
         handler.whole(sse(*HELLO))
 
     texts: list[str] = []
-    with serving(behave) as (_, address), OpenAIGenerator(address) as remote:
+    with serving(behave) as address, OpenAIGenerator(address) as remote:
         threads = [
             threading.Thread(target=lambda: texts.append(remote.generate("x").text))
             for _ in range(12)
@@ -184,7 +192,7 @@ def test_many_threads_share_a_generator() -> None:
 
 
 def test_nobody_at_an_address() -> None:
-    with serving(lambda _: None) as (_, address):
+    with serving(lambda _: None) as address:
         pass
 
     with (
