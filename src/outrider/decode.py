@@ -18,7 +18,7 @@ from outrider.constraints import prune, state_after, states_along
 from outrider.control.base import Controller, PassReport, Room
 from outrider.drafters.base import Drafter, Observation
 from outrider.engines.base import Pass, TargetModel
-from outrider.errors import OutriderError, UsageError
+from outrider.errors import OutriderError, SamplingError, UsageError
 from outrider.layout import Chunk, Draft, Planned, lay_out, next_chunks
 from outrider.parts import Load, Parts
 from outrider.plan import Plan
@@ -102,13 +102,12 @@ class Loop:
         for run in [run for run in self.scheduler.running if run.job is job]:
             self._finish(run, Event(run.index, finish_reason="cancelled"))
 
-    def reset_drafters(self) -> None:
-        """Let every drafter forget what it has learnt, so that a repetition starts like the first.
+    def forget(self) -> None:
+        """Let drafters and controllers forget what they have learnt: a repetition starts anew.
 
-        What they know of running completions may stay.
+        What drafters know of running completions may stay.
         """
-        for drafter in self.parts.drafters.values():
-            drafter.reset()
+        self.parts.reset()
 
     @property
     def idle(self) -> bool:
@@ -298,19 +297,24 @@ class Loop:
             self._read_prompt(outcome, planned)
         if planned.root is None:
             return None
-        _, _, verifier = self._parts(run)
-        verdict = verifier.verify(
-            outcome,
-            planned.root,
-            len(run.entry.tokens),
-            tree,
-            run.entry.sampler,
-            mask=self._mask(run, tree),
-        )
+        try:
+            verdict = self._judge(outcome, run, planned.root, tree)
+        except SamplingError:
+            # Plain decoding would say what leads to the fault before it ends there. So nothing of
+            # the draft stands, and the fault is the answer's when it is met without one.
+            if not len(tree):
+                raise
+            verdict = self._judge(outcome, run, planned.root, Tree())
         if run.constraint is not None:
             chosen = (*(tree.tokens[node] for node in verdict.accepted), verdict.token)
             run.state = state_after(chosen, run.job.stop_tokens, run.constraint, run.state)
         return verdict
+
+    def _judge(self, outcome: Pass, run: Run, root: int, tree: Tree) -> Verdict:
+        _, _, verifier = self._parts(run)
+        position, sampler = len(run.entry.tokens), run.entry.sampler
+        mask = self._mask(run, tree)
+        return verifier.verify(outcome, root, position, tree, sampler, mask=mask)
 
     @staticmethod
     def _mask(run: Run, tree: Tree) -> Mask | None:

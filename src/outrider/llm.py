@@ -78,7 +78,7 @@ class LLM:
         speculation: False decodes plainly whatever is asked for; None takes OUTRIDER_SPECULATION
             (on or off), else True.
         seed: for requests without one; None draws one for each, and their completions record it.
-        accept_terms: accept the terms the model comes under.
+        accept_terms: accept the terms the model comes under, and those of its draft model.
         progress: told how far the model's download is, and then its loading, by the calling
             thread. What it raises ends either.
 
@@ -126,6 +126,8 @@ class LLM:
         self.seed = seed
         self.max_streams = max_streams
         self._check_speculation(self._planned(Speculation(enabled=self.speculation)))
+        if self.speculation and (guesser := self.plan.draft_model) is not None:
+            models.ensure(guesser, accept_terms=accept_terms, progress=progress)
         if not isinstance(model, Model):
             path = models.ensure(model, accept_terms=accept_terms, progress=progress)
             model = load(
@@ -207,6 +209,7 @@ class LLM:
             "num_draft_tokens": speculation.num_draft_tokens if speculation.enabled else None,
             "verification": speculation.verification if speculation.enabled else "coupled",
             "plan": self.plan.name,
+            "lossy": self._is_lossy(speculation, request.sampling.temperature),
             "why_plain": why_plain,
         }
         if speculation.enabled and speculation.drafter == self.plan.drafter:
@@ -302,20 +305,20 @@ class LLM:
 
     @contextmanager
     def fresh(self, *, drafters: bool = True) -> Iterator[None]:
-        """Begin anew: drafters forget what they have learnt, and cached prefixes are forgotten.
+        """Begin anew: what drafters and controllers learnt and cached prefixes are forgotten.
 
         What is asked inside starts in the same step. What is known of completions that still run
         stays.
 
         Args:
-            drafters: False lets them keep what they have learnt.
+            drafters: False lets them and their controllers keep what they have learnt.
 
         Raises:
             OutriderError: the model is closed.
         """
         with self._runner.paused() as loop:
             if drafters:
-                loop.reset_drafters()
+                loop.forget()
             self.engine.clear_cache()
             yield
 
@@ -422,6 +425,13 @@ class LLM:
             ),
             verification=plan.verification,
         )
+
+    @staticmethod
+    def _is_lossy(resolved: Speculation, temperature: float) -> bool:
+        """Whether the answer's distribution may differ from plain decoding's."""
+        if not resolved.enabled or resolved.verification is None or temperature == 0:
+            return False
+        return bool(registry.load("verifiers", resolved.verification)().lossy)
 
     @staticmethod
     def _check_speculation(wish: Speculation) -> None:

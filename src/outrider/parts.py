@@ -45,6 +45,13 @@ class Parts:
         """What a request's drafts come from, without options."""
         return (wish.drafter or self.plan.drafter).partition(":")[0]
 
+    def reset(self) -> None:
+        """Drafters forget what they have learnt, and controllers begin anew."""
+        for drafter in self.drafters.values():
+            drafter.reset()
+        self._controllers.clear()
+        self._made.clear()
+
     def of(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
         """The parts that a request asks for; requests that name the same get the same.
 

@@ -37,6 +37,17 @@ class Plan:
         """Whether it decodes plainly."""
         return self.drafter == "none"
 
+    @property
+    def draft_model(self) -> str | None:
+        """The model that the drafter drafts with; None where it needs none."""
+        _, _, options = self.drafter.partition(":")
+        settings = dict(option.partition("=")[::2] for option in options.split(","))
+        return settings.get("draft_model")
+
+    def tuned_for(self, fingerprint: str) -> bool:
+        """Whether nothing says that the plan was found with another model's file."""
+        return self.record.get("fingerprint", fingerprint) == fingerprint
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """A plan by its file, or by its parts: `drafter` or `drafter/controller`.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from outrider.errors import UsageError
+
+T = TypeVar("T")
 
 TEXT_KEYS = ("turns", "prompt", "question")
 ID_KEYS = ("id", "question_id")
@@ -68,11 +71,21 @@ def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
     return take_evenly(prompts, limit)
 
 
-def take_evenly(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
+def take_evenly(
+    prompts: Sequence[T],
+    limit: int | None,
+    *,
+    category: Callable[[T], str | None] = attrgetter("category"),
+) -> list[T]:
     """At most `limit` prompts, as many of each category as of every other, in their order.
 
     The categories take turns, each giving its next prompt, so their numbers differ by at most one
     until one has no more to give.
+
+    Args:
+        prompts: prompts, or whatever else has categories.
+        limit: None takes all.
+        category: says of each what it counts as.
 
     Raises:
         UsageError: the limit is below 1.
@@ -81,12 +94,12 @@ def take_evenly(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
         return list(prompts)
     if limit < 1:
         raise UsageError(f"The limit has to be at least 1 prompt, not {limit}.")
-    categories: dict[str | None, list[Prompt]] = {}
-    for prompt in prompts:
-        categories.setdefault(prompt.category, []).append(prompt)
-    rounds: Iterable[tuple[Prompt | None, ...]] = zip_longest(*categories.values())
-    taken = [prompt for one_each in rounds for prompt in one_each if prompt is not None]
-    return sorted(taken[:limit], key=lambda prompt: prompt.index)
+    categories: dict[str | None, list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        categories.setdefault(category(prompt), []).append(index)
+    rounds: Iterable[tuple[int | None, ...]] = zip_longest(*categories.values())
+    taken = [index for one_each in rounds for index in one_each if index is not None]
+    return [prompts[index] for index in sorted(taken[:limit])]
 
 
 def _is_object(line: str) -> bool:

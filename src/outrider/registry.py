@@ -52,11 +52,20 @@ def load(group: Group, spec: str) -> Any:
         raise UsageError(f"The {kind} {name!r} cannot be loaded: {error}.") from error
     if not colon:
         return factory
-    return partial(factory, **_options(f"the {kind} {name!r}", factory, options))
+    return partial(factory, **read_options(f"the {kind} {name!r}", factory, options))
 
 
-def _options(part: str, factory: Callable[..., Any], text: str) -> dict[str, Any]:
-    """The options of `part` that `text` sets, with values of their types."""
+def read_options(part: str, factory: Callable[..., Any], text: str) -> dict[str, Any]:
+    """The options of a part that a text sets, with values of their types.
+
+    Args:
+        part: what errors call it.
+        factory: whose keyword-only parameters the options are.
+        text: `key=value,key=value`.
+
+    Raises:
+        UsageError: an option does not exist, is given twice, or has no valid value.
+    """
     known = _settable(factory)
     options: dict[str, Any] = {}
     for setting in text.split(","):

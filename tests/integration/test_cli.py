@@ -18,6 +18,7 @@ from outrider.cli.app import app
 from outrider.cli.output import size
 from outrider.engines.native import fast_kernels
 from outrider.lab import engine_bench
+from outrider.plan import Plan
 from outrider.sampling import derive_seed
 
 COMMAND = (sys.executable, "-m", "outrider")
@@ -159,6 +160,16 @@ def test_a_drafter_changes_no_token(
         assert completion["choices"][0]["usage"]["draft_tokens"] == 0
         assert values["drafter"] == completion["record"]["drafter"] == "none"
         assert completion["record"]["why_plain"] == why
+
+
+def test_a_plan_of_another_model_is_pointed_out(model: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    record = {"model": "some-other-model", "fingerprint": "0" * 16}
+    Plan(name="tuned", drafter="ngram", record=record).save(path)
+    asked = ["generate", *model, "--plan", str(path), "--max-tokens", "1", "Hi"]
+    result = run(*asked)
+    assert result.exit_code == 0
+    assert "The plan tuned was found with some-other-model" in result.stderr
 
 
 REPEAT = "Repeat after me: red green blue, red green blue, red green blue, red green blue."

@@ -76,7 +76,7 @@ def test_one_prompt_twice_is_accepted_of_alike(
     assert warm["tokens"] == first["tokens"]
     if learns:
         assert warm["accepted_tokens"] != first["accepted_tokens"]
-    loop.reset_drafters()
+    loop.forget()
     assert accepted(loop, prompt, drafter, sampling) == first
 
 
@@ -87,5 +87,16 @@ def test_a_draft_model_is_caught_up_alike(
     drafter = f"model:draft_model={model_path},cache_budget=50000000"
     first = accepted(loop, prompt, drafter, sampling)
     assert first["accepted_tokens"] == first["draft_tokens"] != 0
-    loop.reset_drafters()
+    loop.forget()
     assert accepted(loop, prompt, drafter, sampling) == first
+
+
+def test_controllers_begin_anew_too(engine: NativeEngine) -> None:
+    loop = Loop(engine)
+    wish = Speculation(controller="bandit", drafter="ngram")
+    drafter, controller, verifier = loop.parts.of(wish)
+    assert loop.parts.of(wish) == (drafter, controller, verifier)
+    loop.forget()
+    again = loop.parts.of(wish)
+    assert again[0] is drafter
+    assert again[1] is not controller

@@ -149,6 +149,9 @@ def test_other_rules_of_verification_are_greedily_the_same(llm: LLM, verificatio
     assert drafted.tokens == plain.tokens
     assert drafted.usage.accepted_tokens > 0
     assert drafted.record["verification"] == verification
+    assert not drafted.record["lossy"]
+    sampled = llm.generate(CHANT, max_tokens=4, temperature=0.5, **drafting)
+    assert sampled.record["lossy"] == verification.startswith("typical")
     undrafted = llm.generate(CHANT, max_tokens=32, drafter="none", verification=verification)
     assert undrafted.record["verification"] == "coupled"
 

@@ -133,3 +133,22 @@ def test_a_draft_model_is_short_for_its_drafter() -> None:
 def test_only_no_drafter_is_plain() -> None:
     assert Plan(drafter="none").plain
     assert not Plan(drafter="ngram").plain
+
+
+@pytest.mark.parametrize(
+    ("drafter", "model"),
+    [
+        ("mixed", None),
+        ("recycle:k=4", None),
+        ("model:draft_model=a/b.gguf", "a/b.gguf"),
+        ("model:through_text=true,draft_model=small,threads=1", "small"),
+    ],
+)
+def test_a_plan_knows_the_model_it_drafts_with(drafter: str, model: str | None) -> None:
+    assert Plan(drafter=drafter).draft_model == model
+
+
+def test_a_plan_knows_whom_it_was_tuned_for() -> None:
+    assert Plan().tuned_for("anything")
+    assert Plan(record={"fingerprint": "a"}).tuned_for("a")
+    assert not Plan(record={"fingerprint": "a"}).tuned_for("b")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from outrider.cli.options import CacheOptions, MachineOptions, SpeculationOptions
-from outrider.cli.output import show_progress
+from outrider.cli.output import show_progress, warn
 
 if TYPE_CHECKING:
     from outrider.llm import LLM
@@ -35,6 +35,12 @@ def load_model(
             **speculation.settings(),
         )
     with llm:
+        if not llm.plan.tuned_for(llm.model.fingerprint):
+            tuned = llm.plan.record.get("model", "another model")
+            warn(
+                f"The plan {llm.plan.name} was found with {tuned}, so what it promises need not "
+                f"hold for {llm.model.name}; `outrider tune -m {machine.model}` finds one for it."
+            )
         yield llm
 
 

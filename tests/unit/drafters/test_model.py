@@ -397,7 +397,7 @@ def test_after_a_reset_a_prompt_is_drafted_for_as_if_it_were_the_first(
         )
         drafter.computed_rows = 0
         proposed.clear()
-        loop.reset_drafters()
+        loop.forget()
     assert seen[0] == seen[1]
 
 

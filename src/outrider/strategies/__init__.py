@@ -1,0 +1,1 @@
+"""Above the token: which model does which part of the work."""

@@ -1,0 +1,1 @@
+"""Sets of questions: answered by a profile, and graded."""
