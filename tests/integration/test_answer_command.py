@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from outrider.cli.app import app
 from outrider.strategies.answering.record import read_answers, read_facts
+from servers import llamacpp
 
 PROFILE = """
 [subjects.one]
@@ -110,6 +111,42 @@ def test_plain_decoding_answers_the_same_and_drafts_nothing(
     assert facts.speculation is False
 
 
+def test_a_server_is_asked_in_the_models_place(
+    folder: Path, model_path: Path, tmp_path: Path
+) -> None:
+    with llamacpp(model_path) as address:
+        given = [str(folder / "q.jsonl"), "--profile", str(folder / "p.toml"), "--limit", "4"]
+        result = call(*given, "-o", str(tmp_path / "a.jsonl"), "--endpoint", address)
+
+    assert result.exit_code == 0, result.stderr
+    answers = read_answers(tmp_path / "a.jsonl")
+    assert len(answers) == 4
+    assert all(a.text for a in answers if not a.error)
+    assert sum(a.error is None for a in answers) >= 2
+    facts = read_facts(tmp_path / "a.jsonl")
+    assert facts is not None
+    assert facts.model.startswith(address)
+
+
+def test_a_quick_run_answers_grades_and_holds_to_conditions(
+    folder: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "a.jsonl"
+    quick = ("-o", str(output), "--quick", "--limit", "4", "--check", "--json")
+    result = call(*arguments, *quick, "--floor", "0")
+    assert result.exit_code == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert {one["name"]: one["passed"] for one in values["checks"]} == dict.fromkeys(
+        ("offline", "complete", "mean", "total", "accuracy"), True
+    )
+    assert set(values["accuracy"]) == {"one", "two", "none", "all"}
+
+    again = call(*arguments, "-o", str(output), "--limit", "4", "--check", "--floor", "1")
+    assert again.exit_code == 1
+    assert "failed accuracy" in again.stdout
+    assert output.with_suffix(".html").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -118,6 +155,7 @@ def test_plain_decoding_answers_the_same_and_drafts_nothing(
         (["q.jsonl", "-o", "a.jsonl", "--floor", "0.5"], "a condition of --check"),
         (["q.jsonl", "-o", "a.jsonl", "--check", "--floor", "5"], "has to lie in"),
         (["q.jsonl", "-o", "a.jsonl", "--deadline", "0"], "above 0 seconds"),
+        (["q.jsonl", "-o", "a.jsonl", "--draft-debug"], "follows one answer"),
         (["none.jsonl", "-o", "a.jsonl"], "cannot be read"),
         (["q.jsonl", "-o", "a.jsonl", "--profile", "nobody"], "Unknown profile"),
         (["q.jsonl", "-o", "a.jsonl", "--check", "--endpoint", "http://x"], "needs it"),
