@@ -17,6 +17,7 @@ from outrider.cli import (
     certify,
     chat,
     doctor,
+    evaluate,
     generate,
     models,
     pack,
@@ -70,6 +71,7 @@ app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(theory.app, name="theory")

@@ -11,6 +11,7 @@ from outrider.tasks.graders import (
     grade_text,
     grader_of,
     is_mathematics,
+    names_one,
 )
 
 RIVERS = Problem(
@@ -89,6 +90,25 @@ def test_text_is_compared_without_its_dress() -> None:
     assert grade_text(Problem(id="2", question="?", answer="José"), "Jose").correct
     assert not grade_text(city, "Answer: Moscow").correct
     assert grade_text(city, "It is\nhard to tell.").answer is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("the Nile River", True),
+        ("It is the Nile.", True),
+        ("It is not the Nile.", False),
+        ("It isn't the Nile, I think", False),
+        ("The Nile or the Amazon", False),
+        ("The Nilea", False),
+        ("", False),
+        ("尼罗河是最长的河", True),
+        ("不是尼罗河", False),
+        ("The Nile " + "flows " * 20, False),
+    ],
+)
+def test_a_short_sentence_gives_a_name(answer: str, right: bool) -> None:
+    assert names_one(answer, ["Nile", "尼罗河"]) is right
 
 
 @pytest.mark.parametrize(
