@@ -86,12 +86,12 @@ def evaluate(
         found = evaluation.evaluate(runs, judging, listener=note)
     target = None if no_page else page or answers.with_suffix(".html")
     if target is not None:
-        _write(target, paging.render(found))
+        write(target, paging.render(found))
     reached = floor is None or (found[0].overall.accuracy or 0.0) >= floor
     if json:
         print_json(_record(found, judge=judge_endpoint or judge, page=target, floor=floor))
     else:
-        _show(found)
+        show(found)
         if target is not None:
             note(f"page: {target}")
     for name in found[0].withheld:
@@ -131,14 +131,20 @@ def _judge(
     return ModelJudge(generator, chat=generator.has_chat_template, rubrics=texts)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a page.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"The page {path} cannot be written: {error.strerror}.") from error
 
 
-def _show(found: list[Evaluation]) -> None:
+def show(found: list[Evaluation]) -> None:
+    """Figures by subject, the judge, kinds of failures, and the runs side by side."""
     from rich.table import Table  # noqa: PLC0415
 
     from outrider.strategies.answering.page import kappa, share  # noqa: PLC0415
