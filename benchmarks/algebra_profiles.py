@@ -13,11 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from outrider.strategies.answering.agreement import share_interval
-from outrider.strategies.answering.evaluation import evaluate, read_run
-
 from outrider.lab.environment import machine, versions
 from outrider.llm import LLM
+from outrider.strategies.answering.agreement import share_interval
+from outrider.strategies.answering.evaluation import evaluate, read_run
 from outrider.strategies.answering.pipeline import answer_file, known_facts
 from outrider.strategies.answering.profile_file import load_profile
 from outrider.strategies.answering.questions import BUILT_IN, Question, read_questions
