@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -68,19 +69,27 @@ def whole(folder: Path, arguments: list[str]) -> dict[str, str]:
     return {a.id: a.text for a in read_answers(folder / "whole.jsonl")}
 
 
-def test_a_run_that_is_killed_and_continued_answers_the_same(
-    folder: Path, arguments: list[str], whole: dict[str, str]
+@pytest.mark.parametrize(
+    ("ending", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+)
+def test_a_run_that_is_ended_and_continued_answers_the_same(
+    folder: Path, arguments: list[str], whole: dict[str, str], ending: signal.Signals, status: int
 ) -> None:
-    output = folder / "killed.jsonl"
-    command = [sys.executable, "-m", "outrider", "answer", *arguments, "-o", str(output)]
+    output = folder / f"{ending.name}.jsonl"
+    # Whoever runs the tests in the background may have them ignore interrupts.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from outrider.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "answer", *arguments, "-o", str(output)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while process.poll() is None and not (output.exists() and output.stat().st_size > 1500):
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.02)
-    process.kill()
-    process.wait()
+    process.send_signal(ending)
+    assert process.wait() == status
     before = len(read_answers(output))
-    assert before > 0
+    assert 0 < before
 
     result = call(*arguments, "-o", str(output))
     assert result.exit_code == 0, result.stderr
