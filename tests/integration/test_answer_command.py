@@ -89,7 +89,7 @@ def test_a_run_that_is_ended_and_continued_answers_the_same(
     process.send_signal(ending)
     assert process.wait() == status
     before = len(read_answers(output))
-    assert 0 < before
+    assert before > 0
 
     result = call(*arguments, "-o", str(output))
     assert result.exit_code == 0, result.stderr
