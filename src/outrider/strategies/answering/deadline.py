@@ -7,11 +7,13 @@ those before, end in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, floor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outrider.types import Usage
 
@@ -25,23 +27,57 @@ LEAST = 8
 """Tokens that are kept for each question that waits for the same stream."""
 
 
-def cap_for(lengths: Sequence[int], target: float) -> float:
-    """The cap at which the mean length is `target` tokens; infinite where none is needed.
+class Lengths:
+    """How long answers are: the estimate of Kaplan and Meier (1958) from whole and cut ones.
 
-    The mean of min(length, cap) rises with the cap, in straight pieces between the lengths, so the
-    cap is found on one of these.
+    A cut answer says only that it would have been longer. Taken for its whole length it would make
+    the next budget smaller, and the one after that smaller still.
+
+    Args:
+        limit: the longest an answer may be, in tokens; what outlasts every cut is taken to reach
+            it.
     """
-    ordered = np.sort(np.asarray(lengths, np.float64))
-    count = len(ordered)
-    if ordered.mean() <= target:
-        return float("inf")
-    before = 0.0  # the sum of those below the cap
-    for index, length in enumerate(ordered):
-        cap = (target * count - before) / (count - index)
-        if cap <= length:
-            return cap
-        before += length
-    raise AssertionError("a mean above the target has a cap below its longest length")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._ended = np.zeros(limit + 1)  # answers that ended by themselves at a length
+        self._cut = np.zeros(limit + 1)
+        self._mean_at: NDArray[np.float64] | None = None
+
+    def add(self, length: int, *, cut: bool) -> None:
+        """An answer of `length` tokens, cut there before the limit or not."""
+        counts = self._cut if cut and length < self._limit else self._ended
+        counts[min(length, self._limit)] += 1
+        self._mean_at = None
+
+    @property
+    def mean(self) -> float:
+        """The mean length, were no answer cut before the limit."""
+        return float(self._means()[self._limit])
+
+    def cap_for(self, target: float) -> int:
+        """The least cap at which the mean length reaches `target`; the limit where none does."""
+        return int(min(np.searchsorted(self._means(), target), self._limit))
+
+    def remaining(self, said: float, budget: int) -> float:
+        """The mean of what an answer of so many tokens will still say within its budget."""
+        said = min(said, budget)
+        means = self._means()
+        at = int(said)
+        alive = means[at + 1] - means[at] if at < self._limit else 0.0
+        return float((means[budget] - means[at]) / alive) if alive > 0 else budget - said
+
+    def _means(self) -> NDArray[np.float64]:
+        """Of each cap from 0 to the limit the mean length under it: the sum of the survivals."""
+        if self._mean_at is None:
+            # At risk at a length: all answers that have come so far without ending or being cut.
+            at_risk = np.cumsum((self._ended + self._cut)[::-1])[::-1]
+            hazard = np.divide(
+                self._ended, at_risk, out=np.zeros(self._limit + 1), where=at_risk > 0
+            )
+            survival = np.cumprod(1 - hazard[: self._limit])
+            self._mean_at = np.concatenate([[0.0], np.cumsum(survival)])
+        return self._mean_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +100,15 @@ class Deadline:
     seconds: float
     streams: int
     limits: Mapping[str, int]
-    _lengths: dict[str, list[int]] = field(default_factory=dict)
-    _shares: list[float] = field(default_factory=list)
-    _token_ms: list[float] = field(default_factory=list)
-    _prompt_ms: list[float] = field(default_factory=list)
+    _lengths: dict[str, Lengths] = field(default_factory=dict)
+    _token_times: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _prompt_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _running: dict[str, _Running] = field(default_factory=dict)
 
     def seed(self, token_ms: float, prompt_ms: float) -> None:
         """What a token takes alone: as many streams take as many times as much, at worst."""
-        if not self._token_ms:
-            self._token_ms.append(token_ms * self.streams)
+        if not self._token_times:
+            self._token_times.append((token_ms * self.streams, 1))
             self._prompt_ms.append(prompt_ms)
 
     def observe(self, question: str, usage: Usage | None) -> None:
@@ -86,10 +121,11 @@ class Deadline:
         running = self._running.pop(question)
         if usage is None:
             return
-        self._lengths.setdefault(running.subject, []).append(usage.completion_tokens)
-        self._shares.append(usage.completion_tokens / self.limits[running.subject])
-        if usage.completion_tokens > 1:
-            self._token_ms.append(usage.decode_ms / (usage.completion_tokens - 1))
+        tokens = usage.completion_tokens
+        lengths = self._lengths.setdefault(running.subject, Lengths(self.limits[running.subject]))
+        lengths.add(tokens, cut=tokens >= running.budget)
+        if tokens > 1:
+            self._token_times.append((usage.decode_ms, tokens - 1))
         self._prompt_ms.append(max(usage.first_token_ms - usage.queue_ms, 0.0))
 
     def budget(
@@ -113,10 +149,10 @@ class Deadline:
         if time_ms <= 0:
             return None
         limit = self.limits[subject]
-        if not self._token_ms:
+        if not self._token_times:
             return limit
-        token_ms = float(np.mean(self._token_ms[-RECENT:]))
-        prompt_ms = float(np.mean(self._prompt_ms[-RECENT:]))
+        token_ms = sum(ms for ms, _ in self._token_times) / sum(n for _, n in self._token_times)
+        prompt_ms = float(np.mean(self._prompt_ms))
         count = sum(left.values())
         # No answer may outlast the run by itself, nor leave nothing to those behind it.
         behind = ceil((count - 1) / self.streams)
@@ -124,27 +160,32 @@ class Deadline:
         alone -= min(behind * ceil(LEAST + prompt_ms / token_ms), alone // 2)
         if alone < 1:
             return None
-        expected = {name: self._expected(name) for name in left}
-        work = sum(left[name] * expected[name] for name in left) * token_ms
+        share = self._share()
+        work = sum(left[name] * self._expected(name, share) for name in left) * token_ms
         running = sum(self._remaining(one, token_ms, now) for one in self._running.values())
         room = max(time_ms * self.streams - running - count * prompt_ms, 0.0)
         scale = room / work if work else float("inf")
         if scale >= 1:
             return min(limit, alone)
+        target = scale * self._expected(subject, share)
         lengths = self._lengths.get(subject)
-        target = scale * expected[subject]
-        cap = cap_for(lengths, target) if lengths else target
-        return max(1, min(limit, alone, limit if cap > limit else ceil(cap)))
+        cap = ceil(target) if lengths is None else lengths.cap_for(target)
+        return max(1, min(limit, alone, cap))
 
-    def _expected(self, subject: str) -> float:
-        """The mean length of a subject's answers; before there are any, the limit's share."""
-        if lengths := self._lengths.get(subject):
-            return float(np.mean(lengths))
-        return self.limits[subject] * (float(np.mean(self._shares)) if self._shares else 1.0)
+    def _share(self) -> float:
+        """The share of their limit that answers take; all of it before there are any."""
+        shares = [known.mean / self.limits[name] for name, known in self._lengths.items()]
+        return float(np.mean(shares)) if shares else 1.0
+
+    def _expected(self, subject: str, share: float) -> float:
+        """The mean length of a subject's answers; before there are any, the others' share."""
+        lengths = self._lengths.get(subject)
+        return share * self.limits[subject] if lengths is None else lengths.mean
 
     def _remaining(self, one: _Running, token_ms: float, now: float) -> float:
         """Milliseconds that an answer under way will still take, if it is like those before."""
         said = (now - one.begun) * 1000 / token_ms
-        longer = [length for length in self._lengths.get(one.subject, ()) if length > said]
-        whole = float(np.minimum(longer, one.budget).mean()) if longer else float(one.budget)
-        return max(whole - said, 0.0) * token_ms
+        lengths = self._lengths.get(one.subject)
+        if lengths is None:
+            return max(one.budget - said, 0.0) * token_ms
+        return lengths.remaining(said, one.budget) * token_ms

@@ -8,25 +8,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.strategies.answering.deadline import Deadline, cap_for
+from outrider.strategies.answering.deadline import Deadline, Lengths
 from outrider.types import Usage
 
 LIMITS = {"long": 800, "short": 300}
+MEANS = {"long": 200.0, "short": 200.0}
+
+
+def lengths_of(whole: list[int], cut: list[int] | None = None, limit: int = 900) -> Lengths:
+    lengths = Lengths(limit)
+    for length in whole:
+        lengths.add(length, cut=False)
+    for length in cut or []:
+        lengths.add(length, cut=True)
+    return lengths
 
 
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=40), st.floats(0.5, 1000))
-def test_the_cap_brings_the_mean_to_the_target(lengths: list[int], target: float) -> None:
-    cap = cap_for(lengths, target)
+def test_the_cap_brings_the_mean_to_the_target(whole: list[int], target: float) -> None:
+    lengths = lengths_of(whole)
+    cap = lengths.cap_for(target)
 
-    capped = float(np.minimum(lengths, cap).mean())
-    if np.mean(lengths) <= target:
-        assert cap == float("inf")
-    else:
-        assert capped == pytest.approx(target)
+    assert lengths.mean == pytest.approx(np.mean(whole))
+    if np.mean(whole) > target:
+        assert np.minimum(whole, cap).mean() >= target - 1e-9
+        assert np.minimum(whole, cap - 1).mean() < target + 1e-9
+
+
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=40), st.integers(0, 900))
+def test_what_remains_is_the_mean_of_those_that_said_as_much(whole: list[int], said: int) -> None:
+    longer = [length for length in whole if length > said]
+    expected = np.mean(longer) - said if longer else 900 - said
+
+    assert lengths_of(whole).remaining(said, 900) == pytest.approx(expected)
+
+
+def test_a_cut_answer_would_have_been_longer() -> None:
+    assert lengths_of([], [15] * 9).mean == 900
+    # Of the two that outlast 100, one ends at 300; so does a half of those that were cut before.
+    assert lengths_of([100, 300], [100, 500]).mean == pytest.approx(
+        (100 * 1 + 300 * 1.5 + 900 * 1.5) / 4
+    )
+    assert lengths_of([900], []).mean == lengths_of([], [900]).mean == 900
 
 
 def simulate(
-    seconds: float, *, streams: int = 4, token_ms: float = 10.0, prompt_ms: float = 20.0
+    seconds: float,
+    *,
+    streams: int = 4,
+    token_ms: float = 10.0,
+    prompt_ms: float = 20.0,
+    mean: dict[str, float] = MEANS,
 ) -> tuple[float, list[tuple[str, int | None]]]:
     """A run in made-up time: answers of random length on so many streams.
 
@@ -58,7 +90,7 @@ def simulate(
         if budget is None:
             heapq.heappush(free, now)
             continue
-        wanted = min(int(random.expovariate(1 / 200)) + 1, LIMITS[subject])
+        wanted = min(int(random.expovariate(1 / mean[subject])) + 1, LIMITS[subject])
         tokens = min(wanted, budget)
         end = now + (prompt_ms + tokens * token_ms) / 1000
         heapq.heappush(free, end)
@@ -82,6 +114,16 @@ def test_less_time_is_kept_and_every_question_is_asked(seconds: float) -> None:
     given_ = [budget for _, budget in budgets if budget is not None]
     assert len(given_) == len(budgets)
     assert any(budget < LIMITS[subject] for subject, budget in budgets if budget)
+
+
+def test_budgets_stay_even_where_every_answer_is_cut() -> None:
+    """Answers that only a limit ends must not make one another's budgets smaller and smaller."""
+    end, budgets = simulate(60, mean={"long": 100.0, "short": 1e9})
+
+    assert end <= 60
+    short = [budget for subject, budget in budgets if subject == "short" and budget]
+    assert min(short) > 75
+    assert np.mean(short) > 100
 
 
 def test_no_time_is_no_budget() -> None:
