@@ -183,7 +183,7 @@ def _csv(text: str) -> list[Any]:
     rows: list[Any] = []
     for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
         if None in row or None in row.values():
-            rows.append(ValueError("it has not as many fields as the header"))
+            rows.append(ValueError(f"row {len(rows) + 1} has not as many fields as the header"))
         else:
             rows.append({key: value for key, value in row.items() if value != ""})
     return rows

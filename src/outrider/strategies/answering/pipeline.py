@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,17 @@ def answer_file(
         run = Run(generator, profile, open_, settings)
         unanswered: list[Unanswered] = []
         warmed: list[Warmed] = []
-        for news in run:
-            match news:
-                case Answered():
-                    journal.append(news, run.seconds)
-                case Unanswered():
-                    unanswered.append(news)
-                case Warmed():
-                    warmed.append(news)
-            listener(news, len(journal.answers) + len(unanswered))
+        # An exception keeps the frames that it has left, so the news would not end by themselves.
+        with closing(run.news()) as stream:
+            for news in stream:
+                match news:
+                    case Answered():
+                        journal.append(news, run.seconds)
+                    case Unanswered():
+                        unanswered.append(news)
+                    case Warmed():
+                        warmed.append(news)
+                listener(news, len(journal.answers) + len(unanswered))
         seconds = run.seconds
         limits = {name: subject.max_tokens for name, subject in profile.subjects.items()}
         shared = sharing(journal.answers[before:], warmed)

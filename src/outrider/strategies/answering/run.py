@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Generator as GeneratorType
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -127,8 +128,10 @@ class Run:
         """Since the run began."""
         return time.perf_counter() - self._begun
 
-    def __iter__(self) -> Iterator[News]:
+    def news(self) -> GeneratorType[News, None, None]:
         """Everything that happens, as it happens; ends when no question is left.
+
+        Close it to begin no more questions; those under way end with the generator.
 
         Raises:
             OutriderError: the generator fails again and again, whatever it is asked.
@@ -136,8 +139,9 @@ class Run:
         self._begun = time.perf_counter()
         yield from self._prepare()
         threads = [
-            # A thread that waits for an answer must not keep an interrupted process from its end.
-            threading.Thread(target=self._work, name=f"answering-{i}", daemon=True)
+            # Not daemons: those would be torn out of whatever they compute at the process's end.
+            # Once the generator is closed, what they wait for ends, and so do they.
+            threading.Thread(target=self._work, name=f"answering-{i}")
             for i in range(min(self._settings.streams, len(self._plan.queue)))
         ]
         for thread in threads:

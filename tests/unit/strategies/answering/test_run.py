@@ -173,7 +173,7 @@ def test_a_generator_that_only_fails_ends_the_run(profile: Profile, tmp_path: Pa
 def test_a_fault_of_the_program_is_not_hidden(profile: Profile) -> None:
     generator = Scripted(lambda _: ZeroDivisionError("a fault"))
     with pytest.raises(ZeroDivisionError):
-        list(Run(generator, profile, questions("one"), Settings(streams=1)))
+        list(Run(generator, profile, questions("one"), Settings(streams=1)).news())
 
 
 def test_an_error_of_the_engine_is_not_the_questions(profile: Profile, tmp_path: Path) -> None:
@@ -250,7 +250,8 @@ def test_a_short_deadline_gives_smaller_budgets_and_says_so(
 
 
 def test_the_news_come_in_order(profile: Profile) -> None:
-    news = list(Run(Scripted(number), profile, questions("one", "two"), Settings(streams=1)))
+    run_ = Run(Scripted(number), profile, questions("one", "two"), Settings(streams=1))
+    news = list(run_.news())
 
     assert [type(one) for one in news] == [Warmed, Answered, Warmed, Answered]
     assert not any(isinstance(one, Unanswered) for one in news)
