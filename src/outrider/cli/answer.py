@@ -15,8 +15,11 @@ from outrider.cli import answer_report
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
+    Floor,
     Json,
+    Limit,
     MachineOptions,
+    Seed,
     SpeculationOptions,
     command,
 )
@@ -73,14 +76,8 @@ def answer(
         str | None,
         typer.Option(metavar="URL", help="Ask this OpenAI-compatible server instead of a file."),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Take only N questions, evenly over their subjects."),
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(metavar="N", help="Each question's seed is derived from it and its place."),
-    ] = 0,
+    limit: Limit = None,
+    seed: Seed = None,
     deadline: Annotated[
         float | None,
         typer.Option(
@@ -106,10 +103,7 @@ def answer(
             "fast enough (14.4 s a question, 7200 s in all) and right often enough.",
         ),
     ] = False,
-    floor: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Right answers that --check asks for. [default: 0.1]"),
-    ] = None,
+    floor: Floor = None,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -156,7 +150,7 @@ def answer(
         opened = stack.enter_context(
             _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms)
         )
-        outcome = _answer(opened, how, asked, target, seed=seed, deadline=deadline)
+        outcome = _answer(opened, how, asked, target, seed=seed or 0, deadline=deadline)
     found = evaluate([read_run(target)])[0] if outcome.answers and (check or quick) else None
     checks: list[Check] = []
     if check:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.options import AcceptTerms, Floor, Json, command
 from outrider.cli.output import console, note, print_json, show_progress, warn
 from outrider.errors import UsageError
 
@@ -55,10 +55,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="The page. [default: ANSWERS.html, beside the answers]"),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Write no page.")] = False,
-    floor: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Fail unless at least this share is right."),
-    ] = None,
+    floor: Floor = None,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -190,8 +187,8 @@ def show(found: list[Evaluation]) -> None:
         if first.run.unanswered:
             out.print(f"{len(first.run.unanswered):5} not answered")
     out.print(
-        f"\n{first.run.seconds:.1f} s in all, {first.overall.median_seconds:.2f} s the median "
-        "question"
+        f"\n{_seconds(first.run.total_seconds)} s in all, {first.overall.median_seconds:.2f} s the "
+        "median question"
     )
     if len(found) == 1:
         out.print("score: give other runs with --against to stand beside")
@@ -204,13 +201,17 @@ def show(found: list[Evaluation]) -> None:
         table.add_row(
             one.run.name,
             share(one.overall.accuracy),
-            f"{one.run.seconds:.1f}",
+            _seconds(one.run.total_seconds),
             f"{one.score.accuracy:.3f}",
             f"{one.score.latency:.3f}",
             f"{one.score.value:.3f}",
         )
     out.print()
     out.print(table)
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
 
 
 def _record(
@@ -255,7 +256,7 @@ def _record(
 def _run_record(one: Evaluation) -> dict[str, Any]:
     return {
         "path": str(one.run.path),
-        "seconds": one.run.seconds,
+        "total_seconds": one.run.total_seconds,
         "unanswered": list(one.run.unanswered),
         "score": one.score.value,
         "relative_accuracy": one.score.accuracy,

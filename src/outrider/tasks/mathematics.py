@@ -51,12 +51,12 @@ def number(text: str) -> Fraction | None:
 
 
 def number_in(text: str) -> Fraction | None:
-    """The number that a text gives: `x = 5`, or the only one among words, as in `5 apples`."""
+    """The number that a text gives: `x = 5`, or the only one among words: `5 apples`."""
     value = latex(text).rpartition("=")[2].strip()
-    found = [match for match in _IN_WORDS.finditer(value) if match[0]]
-    if len(found) != 1 or not _WORDS.fullmatch(value[: found[0].start()] + value[found[0].end() :]):
+    found = {number(match[0]) for match in _IN_WORDS.finditer(value) if match[0]}
+    if len(found) != 1 or not _WORDS.fullmatch(_IN_WORDS.sub(" ", value)):
         return number(value)
-    return number(found[0][0])
+    return found.pop()
 
 
 def _equal(gold: str, answer: str) -> bool:

@@ -55,6 +55,7 @@ def test_inequalities_are_intervals(text: str, interval: str) -> None:
         ("x = 12 cm", 12),
         ("about 1,500 people", 1500),
         ("5 apples and 3 pears", None),
+        ("476, and the empire ended in 476", 476),
         ("2x", None),
         ("three", None),
     ],

@@ -29,7 +29,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     def load_dataset(repository: str, subset: str | None, *, split: str) -> list[dict[str, Any]]:
         asked.append((repository, subset, split))
-        name = public.name_of(repository)
+        name = public.name_of(repository, subset, split)
         if name is None:
             raise FileNotFoundError(f"{repository} does not exist.\nDetails follow.")
         return ON_THE_HUB[name]

@@ -8,7 +8,7 @@ import pytest
 
 from outrider import tasks
 from outrider.errors import UsageError
-from outrider.tasks import skythought
+from outrider.tasks import public, skythought
 
 PUBLISHED = r"""
 handler: aime
@@ -37,6 +37,22 @@ def test_a_published_file_reads_the_set_at_hand(tmp_path: Path) -> None:
         "Find $7 \\cdot 9$.\nReturn your final response within \\boxed{}"
     )
     assert task.grade(task.problems[0], r"\boxed{63}").correct
+
+
+@pytest.mark.parametrize(("split", "read"), [("test", True), ("train", False)])
+def test_a_public_set_is_read_where_its_split_is_the_one_at_hand(
+    split: str, read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public, "find_spec", lambda name: None)
+    (tmp_path / "gsm8k.jsonl").write_text('{"question": "What is 1 + 1?", "answer": "2"}')
+    text = PUBLISHED.replace("opencompass/AIME2025", "openai/gsm8k").replace("train", split)
+    path = write(tmp_path / "mine.yaml", text)
+
+    if read:
+        assert tasks.load(path, data=tmp_path).problems[0].answer == "2"
+    else:
+        with pytest.raises(UsageError, match=r"give .* a dataset_path that is a file"):
+            tasks.load(path, data=tmp_path)
 
 
 def test_a_file_beside_it_has_keys_of_its_own(tmp_path: Path) -> None:

@@ -41,11 +41,9 @@ class AnsweredRun:
         return self.path.name
 
     @property
-    def seconds(self) -> float:
-        """Of the whole run by its facts; without facts the sum over its questions."""
-        if self.facts is not None and self.facts.total_seconds > 0:
-            return self.facts.total_seconds
-        return sum(answer.seconds for answer in self.answers)
+    def total_seconds(self) -> float | None:
+        """Of the whole run, by its facts; None where none stand beside it."""
+        return self.facts.total_seconds if self.facts is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +174,22 @@ def evaluate(
         listener(f"grading {run.name}")
         graded.append(_grade(run, judge, trusted))
     figures = [_figures(run, grades) for run, grades in zip(runs, graded, strict=True)]
-    found = scores([each[-1].accuracy or 0.0 for each in figures], [run.seconds for run in runs])
+    found = scores([each[-1].accuracy or 0.0 for each in figures], _paces(runs))
     return [
         Evaluation(run, tuple(grades), tuple(each), agreed, score)
         for run, grades, each, score in zip(runs, graded, figures, found, strict=True)
     ]
+
+
+def _paces(runs: Sequence[AnsweredRun]) -> list[float]:
+    """Seconds an answer: of the whole run, or of the single questions where a run has no facts.
+
+    A question's own seconds are those in the company of others, so that the two do not compare.
+    """
+    totals = [run.total_seconds for run in runs]
+    if None in totals:
+        totals = [sum(answer.seconds for answer in run.answers) for run in runs]
+    return [(total or 0.0) / len(run.answers) for total, run in zip(totals, runs, strict=True)]
 
 
 def _grade(run: AnsweredRun, judge: ModelJudge | None, trusted: set[str]) -> list[Graded]:

@@ -39,7 +39,7 @@ def render(evaluations: Sequence[Evaluation]) -> str:
         share=share,
         percent=lambda value: f"{100 * (value or 0):.1f}%",
         kappa=kappa,
-        seconds=lambda value: f"{value:.2f} s" if value < 100 else f"{value:.0f} s",
+        seconds=_seconds,
         by_subject=_by_subject,
     )
 
@@ -52,6 +52,12 @@ def share(value: float | None) -> str:
 def kappa(value: float | None) -> str:
     """Cohen's kappa for people."""
     return "not defined" if value is None else f"{value:.2f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
 
 
 def _by_subject(graded: Sequence[Graded]) -> str:

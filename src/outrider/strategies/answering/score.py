@@ -33,7 +33,7 @@ def scores(accuracies: Sequence[float], seconds: Sequence[float]) -> list[Score]
 
     Args:
         accuracies: shares of right answers; where nobody has one right, all stand at 0.
-        seconds: of each whole run.
+        seconds: what each run takes for an answer.
     """
     best, fastest = max(accuracies), min(seconds)
     return [
