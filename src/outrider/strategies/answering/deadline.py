@@ -57,7 +57,7 @@ class Lengths:
 
     def cap_for(self, target: float) -> int:
         """The least cap at which the mean length reaches `target`; the limit where none does."""
-        return int(min(np.searchsorted(self._means(), target), self._limit))
+        return min(int(np.searchsorted(self._means(), target)), self._limit)
 
     def remaining(self, said: float, budget: int) -> float:
         """The mean of what an answer of so many tokens will still say within its budget."""
