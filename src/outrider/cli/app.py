@@ -12,12 +12,15 @@ from typer.core import TyperGroup
 import outrider
 from outrider.cli import (
     INTERRUPTED,
+    answer,
     bench,
     certify,
     chat,
     doctor,
+    evaluate,
     generate,
     models,
+    pack,
     quantize,
     replay,
     theory,
@@ -65,9 +68,12 @@ app.command("think")(think.think)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("answer")(answer.answer)
+app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(theory.app, name="theory")
