@@ -101,6 +101,8 @@ def test_an_option_is_the_same_in_every_command() -> None:
     for function in commands:
         assert function is not None
         for parameter in inspect.signature(function).parameters.values():
+            if (function.__name__, parameter.name) == ("think", "endpoint"):
+                continue  # two models, so perhaps two servers
             (info,) = get_args(parameter.annotation)[1:]
             if isinstance(info, typer.models.OptionInfo):
                 says = (info.param_decls, info.help, info.metavar, parameter.default)
