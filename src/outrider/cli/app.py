@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import outrider
 from outrider.cli import (
     INTERRUPTED,
+    answer,
     bench,
     certify,
     chat,
@@ -19,6 +20,7 @@ from outrider.cli import (
     evaluate,
     generate,
     models,
+    pack,
     quantize,
     replay,
     theory,
@@ -64,6 +66,8 @@ app.command("chat")(chat.chat)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("answer")(answer.answer)
+app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)

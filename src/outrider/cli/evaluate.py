@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.options import AcceptTerms, Floor, Json, command
 from outrider.cli.output import console, note, print_json, show_progress, warn
 from outrider.errors import UsageError
 
@@ -55,10 +55,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="The page. [default: ANSWERS.html, beside the answers]"),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Write no page.")] = False,
-    floor: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Fail unless at least this share is right."),
-    ] = None,
+    floor: Floor = None,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:

@@ -32,6 +32,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 AcceptTerms = Annotated[
     bool, typer.Option("--accept-terms", help="Accept the model's terms of use.")
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Take only N of them, evenly over their categories."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="The same seed gives the same text. [default: drawn; in answer, bench and tune, 0]",
+    ),
+]
+Floor = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Fail unless at least this share is right. [default: none; with --check 0.1]",
+    ),
+]
 System = Annotated[
     str | None,
     typer.Option("--system", metavar="TEXT", help="The system message to begin with."),
@@ -105,10 +123,7 @@ class PromptOptions:
             help="JSON lines with `turns`, `prompt` or `question`, or plain text, a prompt a line.",
         ),
     ] = None
-    limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Take only N prompts, evenly over their categories."),
-    ] = None
+    limit: Limit = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,13 +166,7 @@ class SamplingOptions:
         list[str] | None,
         typer.Option(metavar="TEXT", help="End before this text; may be given several times."),
     ] = None
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="The same seed gives the same text. [default: drawn; in bench and tune, 0]",
-        ),
-    ] = None
+    seed: Seed = None
 
     def settings(self) -> dict[str, Any]:
         """What was given, as settings of `LLM.generate`."""
