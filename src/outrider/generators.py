@@ -76,9 +76,23 @@ def open_generator(
     target = resolve(spec, endpoint)
     if not is_address(target) and endpoint is None:
         return LLM(target, **local)
-    generator = OpenAIGenerator(target, **(remote or {}))
+    return open_server(target, **(remote or {}))
+
+
+def open_server(address: str, **arguments: Any) -> OpenAIGenerator:
+    """A server's model; what is wrong with it shows now, not at the first question.
+
+    Args:
+        address: `URL` or `URL#NAME`.
+        arguments: of `OpenAIGenerator`.
+
+    Raises:
+        UsageError: the address is none, or an argument.
+        EndpointError: the server cannot be reached, or has no such model.
+    """
+    generator = OpenAIGenerator(address, **arguments)
     try:
-        _ = generator.served  # what is wrong with it shows now, not at the first question
+        _ = generator.served
     except BaseException:
         generator.close()
         raise
