@@ -11,7 +11,7 @@ from outrider import models
 from outrider.errors import UsageError
 from outrider.llm import LLM
 from outrider.models import catalogue
-from outrider.remote import OpenAIGenerator
+from outrider.remote import Address, OpenAIGenerator
 
 AnyGenerator = LLM | OpenAIGenerator
 
@@ -147,7 +147,8 @@ class Generators:
     def _identity(self, target: str, *, remote: bool) -> str:
         """Tells models apart: an address, or the file itself."""
         if remote or is_address(target):
-            return target
+            address = Address.parse(target)
+            return f"{address.base}#{address.model or ''}"
         if target in catalogue.ENTRIES or target.startswith("hf:"):
             return str(models.location(catalogue.resolve(target)).resolve())
         return str(Path(target).resolve())

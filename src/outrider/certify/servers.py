@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from outrider.certify.cells import ENOUGH, Status
 from outrider.certify.compare import TextDifference, text_difference
@@ -132,8 +133,8 @@ def certify_servers(
         for start in range(0, len(prompts), concurrency):
             group = prompts[start : start + concurrency]
             for turn, server in enumerate(turns):
-                asked = [_Asked(server, prompt, raw, max_tokens) for prompt in group]
-                answers[turn] += threads.map(_Asked.answer, asked)
+                one = partial(ask, server, raw=raw, max_tokens=max_tokens)
+                answers[turn] += threads.map(one, group)
                 progress(sum(map(len, answers)), total)
     first, again = answers[0], answers[-1]
     unsteady = {
@@ -153,24 +154,26 @@ def certify_servers(
     return ServerCertificate(str(servers[0].address), tuple(sorted(unsteady)), cells)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    server: OpenAIGenerator
-    prompt: Prompt
-    raw: bool
-    max_tokens: int
+def ask(server: OpenAIGenerator, prompt: Prompt, *, raw: bool, **settings: Any) -> Completion:
+    """A server's whole answer to a prompt's first turn.
 
-    def answer(self) -> Completion:
-        try:
-            answer = self.server.generate(
-                self.prompt.request(raw=self.raw), max_tokens=self.max_tokens
-            )
-        except OutriderError as error:
-            error.args = (f"Prompt {self.prompt.index}: {error}",)
-            raise
-        if answer.finish_reason == "error":
-            raise OutriderError(f"Prompt {self.prompt.index}: {answer.choices[0].error}")
-        return answer
+    Args:
+        server: that is asked.
+        prompt: what.
+        raw: ask for a continuation of the text as it stands, not for an answer.
+        settings: the flat names of `Settings`.
+
+    Raises:
+        OutriderError: the answer failed; the prompt's index is named.
+    """
+    try:
+        answer = server.generate(prompt.request(raw=raw), **settings)
+    except OutriderError as error:
+        error.args = (f"Prompt {prompt.index}: {error}",)
+        raise
+    if answer.finish_reason == "error":
+        raise OutriderError(f"Prompt {prompt.index}: {answer.choices[0].error}")
+    return answer
 
 
 def _cell(

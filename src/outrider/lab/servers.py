@@ -19,7 +19,8 @@ from statistics import median
 from typing import Any, Final
 
 from outrider.certify.compare import TextDifference, text_difference
-from outrider.errors import EndpointError, OutriderError, UsageError
+from outrider.certify.servers import ask
+from outrider.errors import EndpointError, UsageError
 from outrider.lab.contest import Passes, Progress, Sample, check, hold
 from outrider.lab.speed_bench import Figures, by_group, by_prompt, figures
 from outrider.lab.statistics import looping
@@ -156,25 +157,13 @@ class _Host:
     ) -> list[tuple[Completion, Passes]]:
         """The answers; what passes took is known to the server alone."""
         assert not fresh
-        return [
-            (answer, {})
-            for answer in self.threads.map(lambda p: self._answer(p, max_tokens), prompts)
-        ]
 
-    def _answer(self, prompt: Prompt, max_tokens: int) -> Completion:
-        try:
-            answer = self.server.generate(
-                prompt.request(raw=self.raw),
-                seed=derive_seed(self.seed, prompt.index),
-                max_tokens=max_tokens,
-                **self.settings,
-            )
-        except OutriderError as error:
-            error.args = (f"Prompt {prompt.index}: {error}",)
-            raise
-        if answer.finish_reason == "error":
-            raise OutriderError(f"Prompt {prompt.index}: {answer.choices[0].error}")
-        return answer
+        def one(prompt: Prompt) -> Completion:
+            seed = derive_seed(self.seed, prompt.index)
+            settings = {**self.settings, "seed": seed, "max_tokens": max_tokens}
+            return ask(self.server, prompt, raw=self.raw, **settings)
+
+        return [(answer, {}) for answer in self.threads.map(one, prompts)]
 
 
 def summarise(

@@ -42,6 +42,12 @@ class Told:
         """Whether something of the answer has come."""
         return self.first is not None
 
+    @property
+    def completion_tokens(self) -> int:
+        """As the server counts them, else by their ids or log-probabilities, else 0."""
+        counted = int(self.usage.get("completion_tokens") or 0)
+        return counted or self.tokens or self.logprobs
+
     def add(self, piece: Piece) -> None:
         """What has come."""
         if piece.text or piece.reasoning or piece.tokens:
@@ -77,7 +83,7 @@ class Told:
         return Usage(
             prompt_tokens=int(self.usage.get("prompt_tokens") or 0),
             cached_tokens=int(details.get("cached_tokens") or 0),
-            completion_tokens=int(self.usage.get("completion_tokens") or self.tokens),
+            completion_tokens=self.completion_tokens,
             draft_tokens=int(self.timings.get("draft_n") or 0),
             accepted_tokens=int(self.timings.get("draft_n_accepted") or 0),
             first_token_ms=(first - self.start) * 1000,
@@ -125,6 +131,11 @@ class Asked:
             return told.last(index, "error" if missing else reason, missing)
         if self._exchange.cancelled:
             return told.last(index, "cancelled")
+        if told.finish is None and not told.begun:
+            raise EndpointError(
+                f"{self._base} ended its answer before it began; look at its log: it may have no "
+                "room for the prompt, or answer one question at a time."
+            )
         if told.finish is None:
             return told.last(index, "error", f"{self._base} ended its answer in the middle.")
         return told.last(index, "error", f"{self._base} ended its answer by {told.finish!r}.")
