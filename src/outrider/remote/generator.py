@@ -17,7 +17,8 @@ from outrider.remote import dialect
 from outrider.remote.address import Address
 from outrider.remote.asked import Asked
 from outrider.remote.dialect import Dialect
-from outrider.remote.http import KEY_VARIABLES, Line, Patience
+from outrider.remote.failures import KEY_VARIABLES
+from outrider.remote.http import Line, Patience
 from outrider.remote.question import write
 from outrider.remote.stream import RemoteStream
 from outrider.sampling import derive_seed, draw_seed
@@ -237,7 +238,7 @@ class OpenAIGenerator:
             if status in (404, 405, 501) and wanted is not None:
                 return Served(wanted, self._dialect or dialect.UNKNOWN, None)
             if status != httpx.codes.OK:
-                raise self._line.refuse(status, body, path="models", model=None)
+                raise self._line.refusal(status, body, path="models", model=None)
             raise EndpointError(
                 f"{self.address.shown}/models is no list of models, so it is no address of the "
                 "OpenAI protocol; most end in /v1."

@@ -402,6 +402,17 @@ def test_a_server_without_a_list_answers_to_a_given_name() -> None:
         _ = generator(missing).served
 
 
+def test_a_server_that_still_loads_its_model_is_asked_again() -> None:
+    answers = [httpx.Response(503, json={"error": {"message": "Loading model"}})] * 2
+    answers += [httpx.Response(200, json={"data": [{"id": "m"}]})]
+    loading = httpx.MockTransport(lambda _: answers.pop(0))
+
+    assert generator(loading).model == "m"
+    never = httpx.MockTransport(lambda _: httpx.Response(503, json={"error": "Loading model"}))
+    with pytest.raises(EndpointError, match="failed with status 503: Loading model"):
+        _ = generator(never).model
+
+
 def test_a_page_in_place_of_a_list_is_no_server() -> None:
     page = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>"))
 
