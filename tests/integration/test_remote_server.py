@@ -71,6 +71,9 @@ def test_a_conversation_streams_with_log_probabilities(plain: OpenAIGenerator) -
         assert entry.top[0] == (entry.token, entry.logprob)
         assert entry.top[1][1] <= entry.logprob <= 0.0
     assert last.finish_reason == "length"
+    for prompt in (ASKED, "one two"):
+        (alone,) = plain.generate(prompt, max_tokens=1, logprobs=0).choices[0].logprobs or ()
+        assert (alone.top, alone.logprob < 0) == ((), True)
 
 
 def test_the_assistants_message_is_continued(plain: OpenAIGenerator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -60,8 +60,14 @@ class Told:
         self.timings |= piece.timings
         self.prompt_tokens = self.prompt_tokens or piece.prompt_tokens
 
-    def event(self, index: int, piece: Piece) -> Event:
-        """The piece as an event. Reasoning that was kept apart stands between tags again."""
+    def event(self, index: int, piece: Piece, best: int | None) -> Event:
+        """The piece as an event. Reasoning that was kept apart stands between tags again.
+
+        Args:
+            index: of the completion.
+            piece: what has come.
+            best: alternatives that each log-probability is to have; servers may give more.
+        """
         text = piece.text
         if piece.reasoning:
             text = ("" if self.reasons else "<think>") + piece.reasoning
@@ -69,7 +75,11 @@ class Told:
         elif piece.text and self.reasons:
             text = f"</think>{piece.text}"
             self.reasons = False
-        return Event(index, text=text, tokens=piece.tokens, logprobs=piece.logprobs or None)
+        logprobs = tuple(
+            replace(entry, top=tuple(sorted(entry.top, key=lambda top: -top[1])[:best]))
+            for entry in piece.logprobs
+        )
+        return Event(index, text=text, tokens=piece.tokens, logprobs=logprobs or None)
 
     def last(self, index: int, reason: FinishReason, error: str | None = None) -> Event:
         """The event that ends the completion."""
@@ -114,7 +124,7 @@ class Asked:
             for data in self._exchange.events():
                 piece = answer.read(data, self._base)
                 told.add(piece)
-                event = told.event(index, piece)
+                event = told.event(index, piece, self._question.logprobs)
                 if event.text or event.tokens or event.logprobs:
                     yield event
         except EndpointError as error:
@@ -142,7 +152,7 @@ class Asked:
 
     def _missing_logprobs(self, told: Told) -> str | None:
         """What is wrong with the log-probabilities that were asked for, if something is."""
-        if "logprobs" not in self._question.body or not told.begun:
+        if self._question.logprobs is None or not told.begun:
             return None
         if not told.logprobs:
             return f"{self._base} gives no log-probabilities; leave logprobs out."

@@ -145,6 +145,19 @@ def test_log_probabilities_come_with_their_tokens() -> None:
     assert completion.tokens == (7,)
 
 
+@pytest.mark.parametrize("best", [0, 1, 2, 5])
+def test_no_more_alternatives_come_than_were_asked_for_and_the_best_first(best: int) -> None:
+    values = (-2.0, -0.5, -1.0)
+    tops = [{"id": i, "token": "a", "logprob": value} for i, value in enumerate(values)]
+    entry = {"id": 0, "token": "a", "logprob": -2.0, "top_logprobs": tops}
+    chunks = (chat("a", logprobs={"content": [entry]}), end(), usage(1, 1))
+
+    completion = generator(Scripted(streamed(sse(*chunks)))).generate(ASKED, logprobs=best)
+
+    (found,) = completion.choices[0].logprobs or ()
+    assert found.top == ((1, -0.5), (2, -1.0), (0, -2.0))[:best]
+
+
 def test_log_probabilities_that_do_not_come_are_an_error() -> None:
     completion = generator(Scripted(streamed(sse(*HELLO)))).generate(ASKED, logprobs=1)
 
