@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outrider.cli.bench_output import show_answers, show_times
 from outrider.cli.options import PromptOptions
-from outrider.cli.output import beginning, console, print_json, warn
+from outrider.cli.output import beginning, console, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,8 +62,6 @@ def bench_servers(
         "limit": prompts.limit,
     }
     values = server_record.record(found, samples, given, resolved)
-    if repeats > 1:
-        warn("Servers keep what they have said: repetitions may be answered from memory.")
     if json:
         print_json(values)
     else:
@@ -87,10 +85,10 @@ def _print(found: Sequence[ServerFigures], values: dict[str, Any]) -> None:
     out.print()
     out.print(_answers(found))
     out.print(
-        "\n(low-high): 95% interval over prompts. end to end, first: from the question on, seen "
-        "from here. accepted: of the drafted tokens, cached: of the prompts'; - where the server "
-        "does not say. looping: answers that say 8 words three times. same: prompts on which a "
-        "server says what the first one does.",
+        "\n(low-high): 95% interval over prompts. end to end, first: from the question on, "
+        "the first time that it is asked. accepted: of the drafted tokens, cached: of the "
+        "prompts'; - where the server does not say. looping: answers that say 8 words three times. "
+        "same: prompts on which a server says what the first one does.",
         style="dim",
     )
     for number, figures in enumerate(found, start=1):

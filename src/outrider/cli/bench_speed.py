@@ -50,12 +50,9 @@ def speed(
         ),
     ] = None,
     repeats: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="How often every prompt is answered by every plan. [default: 3; by servers, 1]",
-        ),
-    ] = None,
+        int,
+        typer.Option(metavar="N", help="How often every prompt is answered by every plan."),
+    ] = 3,
     streams: Annotated[
         int,
         typer.Option(
@@ -102,7 +99,7 @@ def speed(
     question to the last token stands beside it.
 
     With --endpoint the servers of those addresses take the place of plans. They cannot be made to
-    forget, so every prompt is asked once.
+    forget, so the speed from the question on is the first repetition's.
 
     Exit status 1 where a plan that has to say what plain decoding says does not.
     """
@@ -123,7 +120,7 @@ def speed(
             servers.endpoint,
             prompts,
             settings,
-            repeats=1 if repeats is None else repeats,
+            repeats=repeats,
             concurrency=streams,
             raw=raw,
             json=json,
@@ -141,7 +138,6 @@ def speed(
     warming = read_prompts(warm) if warm else []
     # None is the default plan, which the model knows once it is loaded.
     named = [None if text == DEFAULT else Plan.parse(text) for text in plan or [DEFAULT]]
-    repeats = 3 if repeats is None else repeats
     room = cache
     if room.max_streams is None:
         room = replace(room, max_streams=max(streams, MAX_STREAMS))

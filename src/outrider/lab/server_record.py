@@ -61,6 +61,7 @@ def _server(found: ServerFigures) -> dict[str, Any]:
         "first_token_ms": found.first_token_ms,
         "looping_share": found.looping_share,
         "cached_share": found.cached_share,
+        "later_speed": found.later_speed,
         "compared": found.compared,
         "identical": found.compared - len(found.differences) if found.compared else None,
         "differences": [asdict(difference) for difference in found.differences],

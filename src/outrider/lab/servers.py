@@ -1,8 +1,9 @@
 """Servers against one another: the contest of `lab.contest`, held over the OpenAI protocol.
 
-A server keeps what it has seen: prompts in its cache, and for some kinds of speculation the texts
-that it has said. Nobody can make it forget, so every prompt is asked once unless more is wished
-for. Only one server works at a time.
+A server keeps what it has seen, and nobody can make it forget. Prompts stay in its cache, so what
+is measured from the question on is the first repetition's. Some kinds of speculation keep the texts
+that were said, which shows in later repetitions that are faster than the first. Only one server
+works at a time.
 
 What a server does not tell is not made up. Its answers are compared as texts, since few servers
 give token ids, and time is this process's own, from the question on.
@@ -14,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from outrider.certify.compare import TextDifference, text_difference
 from outrider.certify.servers import ask
 from outrider.errors import EndpointError, UsageError
 from outrider.lab.contest import Passes, Progress, Sample, check, hold
-from outrider.lab.speed_bench import Figures, by_group, by_prompt, figures
+from outrider.lab.speed_bench import Figures, Unit, by_group, by_prompt, figures
 from outrider.lab.statistics import looping
 from outrider.prompts import Prompt
 from outrider.remote import OpenAIGenerator
@@ -30,6 +31,9 @@ from outrider.sampling import derive_seed
 from outrider.types import Completion
 
 WARM_UP: Final = "Count from one to ten."
+
+REMEMBERS: Final = 1.1
+"""How many times as fast later repetitions are where a server seems to know the answers."""
 
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 
@@ -42,11 +46,15 @@ class ServerFigures:
         name: its address.
         model: the name it knows the model by.
         software: what answers there.
-        overall: on all prompts; the speed-up is over the first server.
+        overall: on all prompts; the speed-up is over the first server. From the question on it is
+            the first repetition's.
         categories: by the prompts' category; without those that have none.
-        first_token_ms: the median from a question to the first token, over all answers.
+        first_token_ms: the median from a question to the first token, over the first repetition.
         looping_share: the share of its answers in which some 8 words in a row occur three times.
-        cached_share: of the prompts' tokens, the share that it says it had cached.
+        cached_share: of the prompts' tokens of the first repetition, the share that it says it
+            had cached.
+        later_speed: how many times as fast its later repetitions decode as the first, the median
+            over prompts; None where there is one repetition.
         compared: answers that the first server's were compared with, one a prompt; 0 for itself,
             and where answers were sampled.
         differences: those that are not the first server's.
@@ -60,6 +68,7 @@ class ServerFigures:
     first_token_ms: float
     looping_share: float
     cached_share: float
+    later_speed: float | None
     compared: int
     differences: tuple[TextDifference, ...]
 
@@ -188,31 +197,57 @@ def _figures(
     server: OpenAIGenerator, first: Sequence[Sample], samples: Sequence[Sample], *, compared: bool
 ) -> ServerFigures:
     own = [s for s in samples if s.plan == str(server.address)]
+    once = [s for s in own if s.repeat == 0]
     categories = dict.fromkeys(s.category for s in own if s.category is not None)
-    overall = figures(first, own, by_group)
-    usage = overall.usage
+    prompt_tokens = sum(s.usage.prompt_tokens for s in once)
+    cached = sum(s.usage.cached_tokens for s in once)
     pairs = [(a, b) for a, b in zip(first, own, strict=True) if a.repeat == 0] if compared else []
     return ServerFigures(
         name=str(server.address),
         model=server.model,
         software=server.served.dialect.name,
-        overall=overall,
+        overall=_held_against(first, own, by_group),
         categories={
-            category: figures(
+            category: _held_against(
                 [s for s in first if s.category == category],
                 [s for s in own if s.category == category],
                 by_prompt,
             )
             for category in categories
         },
-        first_token_ms=median(s.usage.first_token_ms for s in own),
+        first_token_ms=median(s.usage.first_token_ms for s in once),
         looping_share=sum(looping(words(s.text)) for s in own) / len(own),
-        cached_share=usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else 0.0,
+        cached_share=cached / prompt_tokens if prompt_tokens else 0.0,
+        later_speed=_later_speed(own),
         compared=len(pairs),
         differences=tuple(
             text_difference(a.prompt, a.text, b.text) for a, b in pairs if a.text != b.text
         ),
     )
+
+
+def _held_against(first: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
+    """Figures whose time from the question on is that of the first repetition."""
+    once = figures([s for s in first if s.repeat == 0], [s for s in own if s.repeat == 0], unit)
+    return replace(
+        figures(first, own, unit),
+        end_to_end_tokens_per_second=once.end_to_end_tokens_per_second,
+        end_to_end_speedup=once.end_to_end_speedup,
+    )
+
+
+def _later_speed(own: Sequence[Sample]) -> float | None:
+    paces: dict[int, dict[int, float]] = {}
+    for sample in own:
+        ms, tokens = sample.decode
+        if tokens and ms:
+            paces.setdefault(sample.prompt, {})[sample.repeat] = ms / tokens
+    ratios = [
+        pace[0] / median(later)
+        for pace in paces.values()
+        if 0 in pace and (later := [ms for repeat, ms in pace.items() if repeat])
+    ]
+    return median(ratios) if ratios else None
 
 
 def words(text: str) -> list[str]:
@@ -222,7 +257,14 @@ def words(text: str) -> list[str]:
 
 def verdict(found: Sequence[ServerFigures]) -> str:
     """What it comes to, in words."""
-    return " ".join(_compared(found[0], other) for other in found[1:])
+    sentences = [_compared(found[0], other) for other in found[1:]]
+    sentences += (
+        f"{figures.name} answers {figures.later_speed:.2f} times as fast when it is asked again: "
+        "it seems to keep what it has said, so measure with --repeats 1."
+        for figures in found
+        if figures.later_speed is not None and figures.later_speed > REMEMBERS
+    )
+    return " ".join(sentences)
 
 
 def _compared(first: ServerFigures, other: ServerFigures) -> str:

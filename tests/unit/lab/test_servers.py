@@ -106,6 +106,25 @@ def test_speeds_are_held_against_the_first_servers() -> None:
     assert "as fast as http://a.test/v1, which may be chance." in verdict(even)
 
 
+def test_a_server_that_keeps_what_it_has_said_is_found_out() -> None:
+    servers = [talking("a", {}), talking("b", {})]
+    samples = [
+        replace(sample(name, prompt, pace / (1 + repeat if name == B else 1)), repeat=repeat)
+        for repeat in range(2)
+        for prompt in range(6)
+        for name, pace in ((A, 10.0), (B, 10.0))
+    ]
+
+    first, second = summarise(servers, samples)
+
+    assert (first.later_speed, second.later_speed) == (pytest.approx(1.0), pytest.approx(2.0))
+    assert verdict([first, second]).endswith("what it has said, so measure with --repeats 1.")
+    assert second.overall.end_to_end_speedup is not None
+    assert second.overall.end_to_end_speedup.value == pytest.approx(1.0)
+    (once,) = summarise(servers[:1], samples[:1])
+    assert once.later_speed is None
+
+
 def test_a_loop_is_told_by_words() -> None:
     chant = "the cat sat on the mat and slept. "
 
