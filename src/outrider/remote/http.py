@@ -27,7 +27,7 @@ class Patience:
 
     Attributes:
         connect: for a connection.
-        silence: between two events of an answer, and for the first.
+        silence: that a server may say nothing while it is waited for.
         retries: how often what failed before the first event is tried again.
         backoff: before the first retry, doubled before each further one, up to half of it more or
             less by chance. A server's own Retry-After wins.
