@@ -123,6 +123,45 @@ class PromptOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """Servers instead of a model here."""
+
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask this server of the OpenAI protocol, URL or URL#MODEL, and no model here; may "
+            "be given several times, and the others are held against the first.",
+        ),
+    ] = None
+
+    def refuse(self, **others: Any) -> None:
+        """Raise for options beside an endpoint that are for models here.
+
+        Args:
+            others: what was given of each such option, by its name; groups of options are looked
+                through.
+
+        Raises:
+            UsageError: one was given that is not its default.
+        """
+        for name, value in others.items():
+            if is_dataclass(value) and not isinstance(value, type):
+                self.refuse(
+                    **{
+                        f.name: getattr(value, f.name)
+                        for f in fields(value)
+                        if getattr(value, f.name) != f.default
+                    }
+                )
+            elif value:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for a model here, and --endpoint asks a "
+                    "server; leave one of them out."
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOptions:
     """How tokens are chosen, and when to end."""
 

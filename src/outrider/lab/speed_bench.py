@@ -151,17 +151,17 @@ def _plan_figures(
     categories = dict.fromkeys(s.category for s in plain if s.category is not None)
     return PlanFigures(
         plan=plan,
-        overall=_figures(plain, own, _group),
+        overall=figures(plain, own, by_group),
         categories={
-            category: _figures(
+            category: figures(
                 [s for s in plain if s.category == category],
                 [s for s in own if s.category == category],
-                _prompt,
+                by_prompt,
             )
             for category in categories
         },
         looping_share=sum(looping(s.tokens) for s in own) / len(own),
-        without_looping=speedup(*(_times(samples, _prompt, decode_of) for samples in straight)),
+        without_looping=speedup(*(_times(samples, by_prompt, decode_of) for samples in straight)),
         saved_ms=_total_ms(plain) - _total_ms(own),
         estimated_ms=sum(s.usage.saved_ms for s in own),
         exact=exact,
@@ -170,7 +170,14 @@ def _plan_figures(
     )
 
 
-def _figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
+def figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
+    """What was measured, held against something else on the same prompts.
+
+    Args:
+        plain: the answers to hold against; the same ones have a speed-up of 1.
+        own: those measured.
+        unit: what an answer is measured with, `by_group` or `by_prompt`.
+    """
     decode, end_to_end = (_times(own, unit, measure) for measure in (decode_of, end_to_end_of))
     return Figures(
         prompts=len({s.prompt for s in own}),
@@ -182,11 +189,13 @@ def _figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figu
     )
 
 
-def _group(sample: Sample) -> int:
+def by_group(sample: Sample) -> int:
+    """The group that it was asked with."""
     return sample.group
 
 
-def _prompt(sample: Sample) -> int:
+def by_prompt(sample: Sample) -> int:
+    """Its prompt alone."""
     return sample.prompt
 
 
