@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
 from outrider.sizes import parse_size
 
