@@ -19,9 +19,9 @@ from outrider.errors import CapacityError, ModelFileError, UsageError
 from outrider.models.gguf import GgufFile
 from outrider.plan import Plan
 from outrider.runner import Runner
-from outrider.sampling import derive_seed, draw_seed
+from outrider.sampling import draw_seed
 from outrider.scheduler import Job
-from outrider.settings import Prompt, Settings, make_request, messages
+from outrider.settings import Prompt, Settings, make_request, make_requests, messages
 from outrider.streams import Stream
 from outrider.text import ChatTemplate, TextStream, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
@@ -29,6 +29,8 @@ from outrider.types import MAX_SEED, Completion, Event, Message, Request, Specul
 
 MAX_STREAMS = 16
 SPECULATION_VARIABLE = "OUTRIDER_SPECULATION"
+SPECULATION_ALIAS = "ENABLE_SPECULATIVE_DECODING"
+"""What pipelines that were written for other engines call it; the name of our own wins."""
 _SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
 
 
@@ -76,7 +78,7 @@ class LLM:
         num_draft_tokens: drafted tokens a step at most.
         verification: which drafted tokens stand, by its registered name.
         speculation: False decodes plainly whatever is asked for; None takes OUTRIDER_SPECULATION
-            (on or off), else True.
+            (on or off), else ENABLE_SPECULATIVE_DECODING, else True.
         seed: for requests without one; None draws one for each, and their completions record it.
         accept_terms: accept the terms the model comes under, and those of its draft model.
         progress: told how far the model's download is, and then its loading, by the calling
@@ -251,16 +253,9 @@ class LLM:
             UsageError: as in `stream`; the prompt's index is named.
             CapacityError: as in `stream`.
         """
-        seed = settings.pop("seed", None)
-        seed = self.seed if seed is None else seed
-        seed = draw_seed() if seed is None else seed
         streams: list[Stream] = []
         try:
-            for index, prompt in enumerate(prompts):
-                request = make_request(prompt, settings)
-                if request.sampling.seed is None:
-                    own = replace(request.sampling, seed=derive_seed(seed, index))
-                    request = replace(request, sampling=own)
+            for index, request in enumerate(make_requests(prompts, settings, self.seed)):
                 try:
                     streams.append(self.stream(request))
                 except (UsageError, CapacityError) as error:
@@ -497,11 +492,14 @@ def _switch(given: bool | None) -> tuple[bool, str | None]:
     """Whether to speculate at all, and what switched it off."""
     if given is not None:
         return given, None if given else "speculation is switched off"
-    text = os.environ.get(SPECULATION_VARIABLE, "on")
+    variable = SPECULATION_VARIABLE
+    if variable not in os.environ and SPECULATION_ALIAS in os.environ:
+        variable = SPECULATION_ALIAS
+    text = os.environ.get(variable, "on")
     if text.lower() not in _SWITCH:
-        raise UsageError(f"{SPECULATION_VARIABLE} has to be on or off, not {text!r}.")
+        raise UsageError(f"{variable} has to be on or off, not {text!r}.")
     on = _SWITCH[text.lower()]
-    return on, None if on else f"{SPECULATION_VARIABLE} switches it off"
+    return on, None if on else f"{variable} switches it off"
 
 
 def _finish_all(

@@ -12,15 +12,20 @@ from typer.core import TyperGroup
 import outrider
 from outrider.cli import (
     INTERRUPTED,
+    answer,
     bench,
+    cascade,
     certify,
     chat,
     doctor,
+    evaluate,
     generate,
     models,
+    pack,
     quantize,
     replay,
     theory,
+    think,
     tune,
 )
 from outrider.errors import OutriderError
@@ -60,14 +65,19 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.command("think")(think.think)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("answer")(answer.answer)
+app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(cascade.app, name="cascade")
 app.add_typer(theory.app, name="theory")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import update_wrapper
@@ -14,27 +13,52 @@ import typer
 
 from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
-
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-    "TIB": 2**40,
-}
+from outrider.sizes import parse_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 AcceptTerms = Annotated[
     bool, typer.Option("--accept-terms", help="Accept the model's terms of use.")
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Take only N of them, evenly over their categories."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="The same seed gives the same text. [default: drawn; in answer, bench and tune, 0]",
+    ),
+]
+Floor = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Fail unless at least this share is right. [default: none; with --check 0.1]",
+    ),
+]
 System = Annotated[
     str | None,
     typer.Option("--system", metavar="TEXT", help="The system message to begin with."),
+]
+
+Raw = Annotated[
+    bool,
+    typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        metavar="TOKENS",
+        help="Longest sequence, prompt included. [default: what the model was trained for]",
+    ),
+]
+NoSpeculation = Annotated[
+    bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
 ]
 
 
@@ -51,10 +75,7 @@ class MachineOptions:
             help="A name of the catalogue, hf:owner/repo/file.gguf, or a GGUF file.",
         ),
     ] = DEFAULT_MODEL
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
-    ] = None
+    threads: Threads = None
     kernel: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Instruction set to use. [default: the best one here]"),
@@ -65,13 +86,7 @@ class MachineOptions:
 class CacheOptions:
     """How much is kept of how many conversations."""
 
-    context: Annotated[
-        int | None,
-        typer.Option(
-            metavar="TOKENS",
-            help="Longest sequence, prompt included. [default: what the model was trained for]",
-        ),
-    ] = None
+    context: Context = None
     max_streams: Annotated[
         int | None,
         typer.Option(
@@ -105,10 +120,46 @@ class PromptOptions:
             help="JSON lines with `turns`, `prompt` or `question`, or plain text, a prompt a line.",
         ),
     ] = None
-    limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Take only N prompts, evenly over their categories."),
+    limit: Limit = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """Servers instead of a model here."""
+
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask this server of the OpenAI protocol, URL or URL#MODEL, and no model here; may "
+            "be given several times, and the others are held against the first.",
+        ),
     ] = None
+
+    def refuse(self, **others: Any) -> None:
+        """Raise for options beside an endpoint that are for models here.
+
+        Args:
+            others: what was given of each such option, by its name; groups of options are looked
+                through.
+
+        Raises:
+            UsageError: one was given that is not its default.
+        """
+        for name, value in others.items():
+            if is_dataclass(value) and not isinstance(value, type):
+                self.refuse(
+                    **{
+                        f.name: getattr(value, f.name)
+                        for f in fields(value)
+                        if getattr(value, f.name) != f.default
+                    }
+                )
+            elif value:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for a model here, and --endpoint asks a "
+                    "server; leave one of them out."
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +170,8 @@ class SamplingOptions:
         int | None,
         typer.Option(
             metavar="N",
-            help="Tokens to generate, at most. [default: 256; in a chat, what fits; in bench "
-            "and tune, 128]",
+            help="Tokens to generate, at most. [default: 256; in a chat and in think, what fits; "
+            "in bench and tune, 128]",
         ),
     ] = None
     temperature: Annotated[
@@ -151,13 +202,7 @@ class SamplingOptions:
         list[str] | None,
         typer.Option(metavar="TEXT", help="End before this text; may be given several times."),
     ] = None
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="The same seed gives the same text. [default: drawn; in bench and tune, 0]",
-        ),
-    ] = None
+    seed: Seed = None
 
     def settings(self) -> dict[str, Any]:
         """What was given, as settings of `LLM.generate`."""
@@ -198,9 +243,7 @@ class SpeculationOptions:
         str | None,
         typer.Option(metavar="NAME", help="What decides how many tokens to draft. [default: cost]"),
     ] = None
-    no_speculation: Annotated[
-        bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
-    ] = False
+    no_speculation: NoSpeculation = False
     draft_debug: Annotated[
         bool,
         typer.Option(
@@ -248,18 +291,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     return run
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as 512MB (millions), 2GiB (powers of two) or 1000000.
-
-    Raises:
-        UsageError: it is no size.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in _UNITS:
-        raise UsageError(f"{text!r} is not a size; write it as 512MB, 2GiB or a number of bytes.")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def _given(options: Any) -> dict[str, Any]:

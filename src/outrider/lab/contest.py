@@ -1,11 +1,11 @@
-"""Plans against one another: the same prompts in turn, interleaved, on one model.
+"""Plans, or servers, against one another: the same prompts in turn, interleaved.
 
 Every plan has drafters of its own, so none profits from what another has said, and every
 repetition begins with empty ones, so none knows an answer by heart. From one prompt to the next
 they keep what they have learnt, as in any process that answers more than one question, unless
 each answer is asked to begin cold. No prompt is in the prefix cache. What the machine does
 meanwhile touches all plans alike, because the plans take turns, and each is first as often as any
-other.
+other. Servers (`lab.servers`) take turns in the same way, and keep what they have seen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from outrider.errors import CapacityError, OutriderError, UsageError
 from outrider.llm import LLM, SPECULATION_VARIABLE
@@ -22,7 +22,7 @@ from outrider.plan import Plan
 from outrider.prompts import Prompt
 from outrider.sampling import derive_seed
 from outrider.streams import Stream
-from outrider.types import Completion, FinishReason, Message, Request, Usage
+from outrider.types import Completion, FinishReason, Usage
 
 PLAIN: Final = Plan(name="plain", drafter="none")
 """Decodes without drafts; what every other plan is held against."""
@@ -42,12 +42,13 @@ class Sample:
     """One answer.
 
     Attributes:
-        plan: the name of the plan it was decoded by.
+        plan: the name of the plan it was decoded by, or of the server.
         prompt: the index of the prompt in its file.
         category: of the prompt.
         repeat: which repetition, from 0.
         group: which group of prompts it was asked with, all at the same moment; from 0.
-        tokens: the ids.
+        tokens: the ids; servers mostly keep them to themselves.
+        text: what they say.
         reason: why it ended.
         usage: counters and times.
         prompt_tokens: the ids of the prompt.
@@ -64,16 +65,22 @@ class Sample:
     usage: Usage
     prompt_tokens: tuple[int, ...] = ()
     passes: Passes = field(default_factory=dict)
+    text: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many tokens it has."""
+        return len(self.tokens) or self.usage.completion_tokens
 
     @property
     def decode(self) -> tuple[float, int]:
         """Milliseconds from the first token to the last, and the tokens after the first."""
-        return self.usage.decode_ms, max(len(self.tokens) - 1, 0)
+        return self.usage.decode_ms, max(self.count - 1, 0)
 
     @property
     def end_to_end(self) -> tuple[float, int]:
         """Milliseconds from the question to the last token, and all tokens."""
-        return self.usage.total_ms, len(self.tokens)
+        return self.usage.total_ms, self.count
 
 
 def decode_of(group: Sequence[Sample]) -> tuple[float, int]:
@@ -82,12 +89,12 @@ def decode_of(group: Sequence[Sample]) -> tuple[float, int]:
     Args:
         group: at least one answer; all were asked at the same moment.
     """
-    spoken = [s.usage for s in group if s.tokens]
+    spoken = [s.usage for s in group if s.count]
     if not spoken:
         return 0.0, 0
     first = min(usage.first_token_ms for usage in spoken)
     last = max(usage.first_token_ms + usage.decode_ms for usage in spoken)
-    return last - first, sum(len(s.tokens) for s in group) - 1
+    return last - first, sum(s.count for s in group) - 1
 
 
 def end_to_end_of(group: Sequence[Sample]) -> tuple[float, int]:
@@ -96,7 +103,7 @@ def end_to_end_of(group: Sequence[Sample]) -> tuple[float, int]:
     Args:
         group: at least one answer; all were asked at the same moment.
     """
-    return max(s.usage.total_ms for s in group), sum(len(s.tokens) for s in group)
+    return max(s.usage.total_ms for s in group), sum(s.count for s in group)
 
 
 def contest(
@@ -141,42 +148,101 @@ def contest(
         CapacityError: the cache cannot hold the answers of all streams.
         OutriderError: a plan's parts cannot be made, or an answer failed.
     """
-    _check(llm, plans, prompts, repeats, streams, warm, max_tokens)
+    check(prompts, repeats=repeats, streams=streams, max_tokens=max_tokens)
+    _check(llm, plans, prompts, streams, warm)
     if cold and warm:
         raise UsageError("Drafters cannot be cold and warm; leave one out.")
-    groups = [prompts[start : start + streams] for start in range(0, len(prompts), streams)]
-    total = repeats * len(prompts) * len(plans)
-    samples: list[Sample] = []
     with ExitStack() as stack:
         hosts = [
-            _Host(stack.enter_context(_alone(llm, plan)), plan, raw, seed, settings)
+            _Host(plan.name, stack.enter_context(_alone(llm, plan)), raw, seed, settings)
             for plan in plans
         ]
+        return hold(
+            hosts,
+            prompts,
+            repeats=repeats,
+            streams=streams,
+            cold=cold,
+            warm=warm,
+            max_tokens=max_tokens,
+            progress=progress,
+        )
+
+
+class Host(Protocol):
+    """One side of a contest."""
+
+    @property
+    def name(self) -> str:
+        """What samples and messages call it."""
+        ...
+
+    def warm_up(self, prompts: Sequence[Prompt], *, max_tokens: int) -> None:
+        """Answer before anything counts, so that all parts are made.
+
+        Args:
+            prompts: the first to be measured; as many are to be answered.
+            max_tokens: of an answer.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Called at the beginning of a repetition: forget what has been learnt and cached."""
+        ...
+
+    def ask(
+        self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int
+    ) -> list[tuple[Completion, Passes]]:
+        """The answers to prompts asked at the same moment, each with its passes.
+
+        Args:
+            prompts: at least one.
+            fresh: whether to forget before what has been learnt.
+            max_tokens: of an answer.
+        """
+        ...
+
+
+def hold(
+    hosts: Sequence[Host],
+    prompts: Sequence[Prompt],
+    *,
+    repeats: int,
+    streams: int,
+    cold: bool,
+    warm: Sequence[Prompt],
+    max_tokens: int,
+    progress: Progress,
+) -> list[Sample]:
+    """Let every host answer every prompt in turn; see `contest`."""
+    groups = [prompts[start : start + streams] for start in range(0, len(prompts), streams)]
+    total = repeats * len(prompts) * len(hosts)
+    samples: list[Sample] = []
+    for host in hosts:
+        host.warm_up(groups[0], max_tokens=min(WARM_UP_TOKENS, max_tokens))
+    progress(0, total)
+    for repeat in range(repeats):
         for host in hosts:
-            host.ask(groups[0], fresh=True, max_tokens=min(WARM_UP_TOKENS, max_tokens))
-        progress(0, total)
-        for repeat in range(repeats):
-            for host in hosts:
-                host.forget()
-                if warm:
-                    host.ask(warm, fresh=False, max_tokens=max_tokens)
-            for number, group in enumerate(groups):
-                for host in _turn(hosts, repeat + number):
-                    answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
-                    _check_together([answer for answer, _ in answers])
-                    samples += (
-                        _sample(host.plan, prompt, repeat, number, answer, passes)
-                        for prompt, (answer, passes) in zip(group, answers, strict=True)
-                    )
-                    progress(len(samples), total)
+            host.forget()
+            if warm:
+                host.ask(warm, fresh=False, max_tokens=max_tokens)
+        for number, group in enumerate(groups):
+            for host in _turn(hosts, repeat + number):
+                answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
+                _check_together([answer for answer, _ in answers])
+                samples += (
+                    _sample(host.name, prompt, repeat, number, answer, passes)
+                    for prompt, (answer, passes) in zip(group, answers, strict=True)
+                )
+                progress(len(samples), total)
     return samples
 
 
 def _sample(
-    plan: Plan, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
+    name: str, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
 ) -> Sample:
     return Sample(
-        plan=plan.name,
+        plan=name,
         prompt=prompt.index,
         category=prompt.category,
         repeat=repeat,
@@ -186,6 +252,7 @@ def _sample(
         usage=answer.usage,
         prompt_tokens=answer.prompt_tokens,
         passes=passes,
+        text=answer.text,
     )
 
 
@@ -213,7 +280,7 @@ def _check_together(answers: Sequence[Completion]) -> None:
         )
 
 
-def _turn(hosts: Sequence[_Host], first: int) -> Iterator[_Host]:
+def _turn(hosts: Sequence[Host], first: int) -> Iterator[Host]:
     """All, beginning with another one each time."""
     first %= len(hosts)
     yield from hosts[first:]
@@ -224,11 +291,15 @@ def _turn(hosts: Sequence[_Host], first: int) -> Iterator[_Host]:
 class _Host:
     """Asks a plan what a contest asks."""
 
+    name: str
     llm: LLM
-    plan: Plan
     raw: bool
     seed: int
     settings: Mapping[str, Any]
+
+    def warm_up(self, prompts: Sequence[Prompt], *, max_tokens: int) -> None:
+        """The first prompts, which are forgotten afterwards."""
+        self.ask(prompts, fresh=True, max_tokens=max_tokens)
 
     def forget(self) -> None:
         """Empty drafters and prefix cache."""
@@ -251,18 +322,13 @@ class _Host:
         for prompt, (answer, _) in zip(prompts, answers, strict=True):
             if answer.finish_reason == "error":
                 raise OutriderError(
-                    f"Prompt {prompt.index}, decoded by the plan {self.plan.name!r}: "
+                    f"Prompt {prompt.index}, decoded by the plan {self.name!r}: "
                     f"{answer.choices[0].error}"
                 )
         return answers
 
     def _stream(self, prompt: Prompt, max_tokens: int) -> Stream:
-        text = prompt.turns[0]
-        chat = self.llm.has_chat_template and not self.raw
-        request = Request(
-            messages=(Message("user", text),) if chat else None,
-            prompt=None if chat else text,
-        )
+        request = prompt.request(raw=self.raw or not self.llm.has_chat_template)
         try:
             return self.llm.stream(
                 request,
@@ -284,16 +350,12 @@ def _finish(stream: Stream) -> tuple[Completion, Passes]:
     return stream.completion, passes
 
 
-def _check(
-    llm: LLM,
-    plans: Sequence[Plan],
-    prompts: Sequence[Prompt],
-    repeats: int,
-    streams: int,
-    warm: Sequence[Prompt],
-    max_tokens: int,
-) -> None:
-    """Raise for a contest that cannot be held."""
+def check(prompts: Sequence[Prompt], *, repeats: int, streams: int, max_tokens: int) -> None:
+    """Raise for a contest, of whomever, that cannot be held.
+
+    Raises:
+        UsageError: nothing is to be measured.
+    """
     for name, given in (("repeats", repeats), ("streams", streams)):
         if given < 1:
             raise UsageError(f"{name} has to be at least 1, not {given}.")
@@ -302,8 +364,16 @@ def _check(
             f"max_tokens has to be at least 2, not {max_tokens}: speed is measured from the first "
             "token to the last."
         )
-    if not plans or not prompts:
-        raise UsageError("A contest needs at least one plan and one prompt.")
+    if not prompts:
+        raise UsageError("A contest needs at least one prompt.")
+
+
+def _check(
+    llm: LLM, plans: Sequence[Plan], prompts: Sequence[Prompt], streams: int, warm: Sequence[Prompt]
+) -> None:
+    """Raise for a contest of plans that cannot be held."""
+    if not plans:
+        raise UsageError("A contest needs at least one plan.")
     if streams > llm.max_streams:
         raise UsageError(
             f"{streams} streams are more than the {llm.max_streams} that the model computes at "

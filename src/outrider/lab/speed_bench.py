@@ -7,15 +7,15 @@ prompts, a category or those that do not loop, take each answer's own time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from outrider import registry
 from outrider.errors import UsageError
 from outrider.lab.contest import PLAIN, Sample, decode_of, end_to_end_of
 from outrider.lab.statistics import ENOUGH, Interval, Times, looping, speedup
 from outrider.plan import Plan
-from outrider.types import Usage
+from outrider.types import Usage, summed
 
 Measure = Callable[[Sequence[Sample]], tuple[float, int]]
 """Milliseconds and tokens of answers that belong together."""
@@ -24,8 +24,6 @@ Unit = Callable[[Sample], int]
 """What an answer is measured with: its group, or its prompt alone."""
 
 PHASES = ("draft", "pass", "sampling", "rest")
-
-SUMMED = tuple(f.name for f in fields(Usage) if f.name not in ("accepted_per_position", "note"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +142,6 @@ def is_exact(plan: Plan, temperature: float) -> bool:
     return temperature == 0.0 and not registry.load("verifiers", plan.verification)().lossy
 
 
-def summed(usages: Iterable[Usage]) -> Usage:
-    """Counters and times added up; positions one by one."""
-    total = Usage()
-    for usage in usages:
-        for name in SUMMED:
-            setattr(total, name, getattr(total, name) + getattr(usage, name))
-        positions = total.accepted_per_position
-        more = len(usage.accepted_per_position) - len(positions)
-        positions.extend([0] * more)
-        for i, count in enumerate(usage.accepted_per_position):
-            positions[i] += count
-    return total
-
-
 def _plan_figures(
     plan: Plan, plain: Sequence[Sample], own: Sequence[Sample], *, exact: bool
 ) -> PlanFigures:
@@ -167,17 +151,17 @@ def _plan_figures(
     categories = dict.fromkeys(s.category for s in plain if s.category is not None)
     return PlanFigures(
         plan=plan,
-        overall=_figures(plain, own, _group),
+        overall=figures(plain, own, by_group),
         categories={
-            category: _figures(
+            category: figures(
                 [s for s in plain if s.category == category],
                 [s for s in own if s.category == category],
-                _prompt,
+                by_prompt,
             )
             for category in categories
         },
         looping_share=sum(looping(s.tokens) for s in own) / len(own),
-        without_looping=speedup(*(_times(samples, _prompt, decode_of) for samples in straight)),
+        without_looping=speedup(*(_times(samples, by_prompt, decode_of) for samples in straight)),
         saved_ms=_total_ms(plain) - _total_ms(own),
         estimated_ms=sum(s.usage.saved_ms for s in own),
         exact=exact,
@@ -186,7 +170,14 @@ def _plan_figures(
     )
 
 
-def _figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
+def figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
+    """What was measured, held against something else on the same prompts.
+
+    Args:
+        plain: the answers to hold against; the same ones have a speed-up of 1.
+        own: those measured.
+        unit: what an answer is measured with, `by_group` or `by_prompt`.
+    """
     decode, end_to_end = (_times(own, unit, measure) for measure in (decode_of, end_to_end_of))
     return Figures(
         prompts=len({s.prompt for s in own}),
@@ -198,11 +189,13 @@ def _figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figu
     )
 
 
-def _group(sample: Sample) -> int:
+def by_group(sample: Sample) -> int:
+    """The group that it was asked with."""
     return sample.group
 
 
-def _prompt(sample: Sample) -> int:
+def by_prompt(sample: Sample) -> int:
+    """Its prompt alone."""
     return sample.prompt
 
 

@@ -30,7 +30,8 @@ class Interval:
 
     Attributes:
         value: the figure.
-        low: where the interval begins; None where there is a single unit, which has none.
+        low: where the interval begins; None where there is none: of a single unit, or of the mean
+            of equal values.
         high: where it ends.
         units: that it was taken over; with fewer than `ENOUGH` it is too narrow.
     """
@@ -68,6 +69,16 @@ class Times:
                 tokens[unit] = np.mean([count for _, count in each])
                 ms[unit] = np.median(paces) * tokens[unit]
         return cls(ms, tokens)
+
+    @classmethod
+    def total(cls, repeats: Sequence[Sequence[tuple[float, int]]]) -> Times:
+        """The mean over repeats of each unit's time and tokens, as they are.
+
+        Args:
+            repeats: as in `of`; none is empty.
+        """
+        means = np.array([np.mean(each, axis=0) for each in repeats], np.float64)
+        return cls(means[:, 0], means[:, 1])
 
     def pick(self, units: Sequence[int] | NDArray[np.bool_]) -> Times:
         """Some of the units."""
@@ -112,8 +123,25 @@ def speedup(plain: Times, plan: Times, *, rounds: int = ROUNDS, seed: int = 0) -
     return Interval(value, float(low), float(high), units)
 
 
-def looping(tokens: Sequence[int]) -> bool:
-    """Whether an answer repeats itself: some 8 tokens in a row occur three times or more.
+def mean_interval(values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 0) -> Interval:
+    """A mean over units, with a percentile bootstrap interval.
+
+    Args:
+        values: one a unit, at least one. Equal ones have no interval: resampling them shows
+            nothing of what others might be.
+        rounds: resamples.
+        seed: of the resampling.
+    """
+    units, value = len(values), float(np.mean(values))
+    if min(values) == max(values):
+        return Interval(value, units=units)
+    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=rounds)
+    low, high = np.quantile(drawn @ np.asarray(values) / units, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high), units)
+
+
+def looping(tokens: Sequence[int] | Sequence[str]) -> bool:
+    """Whether an answer repeats itself: 8 tokens, or words, in a row occur three times.
 
     Occurrences may overlap, as those of a single token that never ends do.
     """
