@@ -296,13 +296,15 @@ def reference_candidates(
         SamplingError: as `processed_logits`.
     """
     x = processed_logits(logits, sampling, prompt=prompt, output=output)
+    top = 0.0
     if sampling.temperature > 0.0:
         x += gumbel(hash_noise(seed, index, stream, position, np.arange(len(x))))
     else:
-        row = _patched(logits, sampling, prompt, output, None).astype(np.float64)
-        x = row - row.max()
+        x = _patched(logits, sampling, prompt, output, None).astype(np.float64)
+        top = x.max()
+    # In the order before the largest is subtracted, for that makes ties of small differences.
     best = [int(token) for token in np.argsort(-x, kind="stable")[:k] if x[token] > -np.inf]
-    return best, x[best].tolist()
+    return best, (x[best] - top).tolist()
 
 
 def reference_draw(

@@ -141,6 +141,14 @@ def test_candidates_equal_the_reference(case: dict, share: float) -> None:
     assert found[0][0] == sampler.choose(case["logits"], case["position"], case["path"])
 
 
+def test_candidates_keep_the_order_of_small_differences() -> None:
+    sampling = Sampling(temperature=0.0, logit_bias={0: 1.0, 2: 5e-29})
+    logits = np.zeros(3, np.float32)
+    expected, _ = reference_candidates(logits, sampling, 3, seed=0, position=0)
+    assert expected == [0, 2, 1]
+    assert Sampler(sampling, vocab_size=3, seed=0).candidates(logits, 0, [], 3)[0] == expected
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1e-3, 0.7, 100.0])
 @pytest.mark.parametrize("scale", [0.0, 1e-3, 3.0, 1e4])
 def test_candidates_are_the_largest_noised_values(temperature: float, scale: float) -> None:
