@@ -17,6 +17,7 @@ from outrider.cli import (
     chat,
     doctor,
     generate,
+    memory,
     models,
     quantize,
     replay,
@@ -66,6 +67,7 @@ app.command("quantize")(quantize.quantize)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
+app.command("memory")(memory.memory)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(theory.app, name="theory")
