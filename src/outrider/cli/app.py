@@ -17,6 +17,7 @@ from outrider.cli import (
     chat,
     doctor,
     generate,
+    lab,
     memory,
     models,
     quantize,
@@ -70,6 +71,7 @@ app.command("tune")(tune.tune)
 app.command("memory")(memory.memory)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(lab.app, name="lab")
 app.add_typer(theory.app, name="theory")
 
 

@@ -10,28 +10,25 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from outrider.errors import CapacityError, OutriderError, UsageError
+from outrider.lab.host import Host, Passes
 from outrider.llm import LLM, SPECULATION_VARIABLE
 from outrider.plan import Plan
 from outrider.prompts import Prompt
-from outrider.sampling import derive_seed
-from outrider.streams import Stream
-from outrider.types import Completion, FinishReason, Message, Request, Usage
+from outrider.types import Completion, FinishReason, Usage
+
+T = TypeVar("T")
 
 PLAIN: Final = Plan(name="plain", drafter="none")
 """Decodes without drafts; what every other plan is held against."""
 
 WARM_UP_TOKENS: Final = 16
 """Of the answers that every plan gives before anything counts, so that all its parts are made."""
-
-Passes = Mapping[int, Sequence[float]]
-"""The milliseconds of passes, by the rows that an answer had in them."""
 
 Progress = Callable[[int, int], None]
 """Told how many answers of how many are there."""
@@ -149,34 +146,35 @@ def contest(
     samples: list[Sample] = []
     with ExitStack() as stack:
         hosts = [
-            _Host(stack.enter_context(_alone(llm, plan)), plan, raw, seed, settings)
+            (plan, Host(stack.enter_context(_alone(llm, plan)), plan.name, raw, seed, settings))
             for plan in plans
         ]
-        for host in hosts:
+        for _, host in hosts:
             host.ask(groups[0], fresh=True, max_tokens=min(WARM_UP_TOKENS, max_tokens))
         progress(0, total)
         for repeat in range(repeats):
-            for host in hosts:
+            for _, host in hosts:
                 host.forget()
                 if warm:
                     host.ask(warm, fresh=False, max_tokens=max_tokens)
             for number, group in enumerate(groups):
-                for host in _turn(hosts, repeat + number):
+                for plan, host in turn(hosts, repeat + number):
                     answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
-                    _check_together([answer for answer, _ in answers])
+                    check_together([answer for answer, _ in answers])
                     samples += (
-                        _sample(host.plan, prompt, repeat, number, answer, passes)
+                        sample(plan.name, prompt, repeat, number, answer, passes)
                         for prompt, (answer, passes) in zip(group, answers, strict=True)
                     )
                     progress(len(samples), total)
     return samples
 
 
-def _sample(
-    plan: Plan, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
+def sample(
+    plan: str, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
 ) -> Sample:
+    """What is kept of an answer."""
     return Sample(
-        plan=plan.name,
+        plan=plan,
         prompt=prompt.index,
         category=prompt.category,
         repeat=repeat,
@@ -198,7 +196,7 @@ def _alone(llm: LLM, plan: Plan) -> LLM:
         raise
 
 
-def _check_together(answers: Sequence[Completion]) -> None:
+def check_together(answers: Sequence[Completion]) -> None:
     """Raise where an answer had to wait for another to end: fewer streams ran than were asked for.
 
     All are asked at the same moment, so one that waited as long as another took has waited for it.
@@ -213,75 +211,10 @@ def _check_together(answers: Sequence[Completion]) -> None:
         )
 
 
-def _turn(hosts: Sequence[_Host], first: int) -> Iterator[_Host]:
+def turn(all_of: Sequence[T], first: int) -> list[T]:
     """All, beginning with another one each time."""
-    first %= len(hosts)
-    yield from hosts[first:]
-    yield from hosts[:first]
-
-
-@dataclass(frozen=True, slots=True)
-class _Host:
-    """Asks a plan what a contest asks."""
-
-    llm: LLM
-    plan: Plan
-    raw: bool
-    seed: int
-    settings: Mapping[str, Any]
-
-    def forget(self) -> None:
-        """Empty drafters and prefix cache."""
-        with self.llm.fresh():
-            pass
-
-    def ask(
-        self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int
-    ) -> list[tuple[Completion, Passes]]:
-        """The answers to prompts asked at the same moment, each with its passes.
-
-        Args:
-            prompts: at least one.
-            fresh: whether drafters forget before what they have learnt.
-            max_tokens: of an answer.
-        """
-        with self.llm.fresh(drafters=fresh):
-            streams = [self._stream(prompt, max_tokens) for prompt in prompts]
-        answers = [_finish(stream) for stream in streams]
-        for prompt, (answer, _) in zip(prompts, answers, strict=True):
-            if answer.finish_reason == "error":
-                raise OutriderError(
-                    f"Prompt {prompt.index}, decoded by the plan {self.plan.name!r}: "
-                    f"{answer.choices[0].error}"
-                )
-        return answers
-
-    def _stream(self, prompt: Prompt, max_tokens: int) -> Stream:
-        text = prompt.turns[0]
-        chat = self.llm.has_chat_template and not self.raw
-        request = Request(
-            messages=(Message("user", text),) if chat else None,
-            prompt=None if chat else text,
-        )
-        try:
-            return self.llm.stream(
-                request,
-                seed=derive_seed(self.seed, prompt.index),
-                max_tokens=max_tokens,
-                **self.settings,
-            )
-        except (UsageError, CapacityError) as error:
-            error.args = (f"Prompt {prompt.index}: {error}",)
-            raise
-
-
-def _finish(stream: Stream) -> tuple[Completion, Passes]:
-    """The whole answer, and the passes behind the first token."""
-    passes: dict[int, list[float]] = {}
-    # Each event is one pass, and the first of them is the prompt's.
-    for event in islice(stream, 1, None):
-        passes.setdefault(1 + event.draft_tokens, []).append(event.pass_ms)
-    return stream.completion, passes
+    first %= len(all_of)
+    return [*all_of[first:], *all_of[:first]]
 
 
 def _check(

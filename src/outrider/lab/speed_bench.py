@@ -167,17 +167,17 @@ def _plan_figures(
     categories = dict.fromkeys(s.category for s in plain if s.category is not None)
     return PlanFigures(
         plan=plan,
-        overall=_figures(plain, own, _group),
+        overall=figures(plain, own, by_group),
         categories={
-            category: _figures(
+            category: figures(
                 [s for s in plain if s.category == category],
                 [s for s in own if s.category == category],
-                _prompt,
+                by_prompt,
             )
             for category in categories
         },
         looping_share=sum(looping(s.tokens) for s in own) / len(own),
-        without_looping=speedup(*(_times(samples, _prompt, decode_of) for samples in straight)),
+        without_looping=speedup(*(times(samples, by_prompt, decode_of) for samples in straight)),
         saved_ms=_total_ms(plain) - _total_ms(own),
         estimated_ms=sum(s.usage.saved_ms for s in own),
         exact=exact,
@@ -186,27 +186,30 @@ def _plan_figures(
     )
 
 
-def _figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
-    decode, end_to_end = (_times(own, unit, measure) for measure in (decode_of, end_to_end_of))
+def figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
+    """The figures of answers beside plain's to the same prompts."""
+    decode, end_to_end = (times(own, unit, measure) for measure in (decode_of, end_to_end_of))
     return Figures(
         prompts=len({s.prompt for s in own}),
         tokens_per_second=decode.per_second,
-        speedup=speedup(_times(plain, unit, decode_of), decode),
+        speedup=speedup(times(plain, unit, decode_of), decode),
         end_to_end_tokens_per_second=end_to_end.per_second,
-        end_to_end_speedup=speedup(_times(plain, unit, end_to_end_of), end_to_end),
+        end_to_end_speedup=speedup(times(plain, unit, end_to_end_of), end_to_end),
         usage=summed(s.usage for s in own),
     )
 
 
-def _group(sample: Sample) -> int:
+def by_group(sample: Sample) -> int:
+    """An answer is measured with those it was asked with."""
     return sample.group
 
 
-def _prompt(sample: Sample) -> int:
+def by_prompt(sample: Sample) -> int:
+    """An answer is measured alone."""
     return sample.prompt
 
 
-def _times(samples: Sequence[Sample], unit: Unit, measure: Measure) -> Times:
+def times(samples: Sequence[Sample], unit: Unit, measure: Measure) -> Times:
     """The times of the units in the order of their numbers."""
     found: dict[int, dict[int, list[Sample]]] = {}
     for sample in samples:

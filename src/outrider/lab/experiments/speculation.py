@@ -1,0 +1,190 @@
+"""Plain decoding against every drafter, as it is shipped and with drafts of one length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from outrider.lab.experiment import (
+    FIXED,
+    PLAIN_ARM,
+    Arm,
+    Experiment,
+    Plot,
+    Section,
+    Setup,
+    Table,
+)
+from outrider.lab.experiments.words import (
+    exactness,
+    share,
+    step_costs,
+    step_ms,
+    times,
+    verdict,
+)
+from outrider.lab.plots import FAINT, INK
+from outrider.lab.results import Results
+from outrider.lab.speed_plot import COLOURS
+from outrider.lab.statistics import ENOUGH
+from outrider.theory import alpha_of_rate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LENGTH = 4
+
+
+class SpeculationExperiment(Experiment):
+    """Which drafter helps, by how much, and whether theory would have said so."""
+
+    name: ClassVar[str] = "speculation"
+    title: ClassVar[str] = "Drafters"
+    question: ClassVar[str] = "Does speculation help here, and with which drafter?"
+
+    def arms(self, setup: Setup) -> Sequence[Arm]:
+        """Plain, and each drafter under the controller `cost` and with drafts of one length."""
+        return [
+            PLAIN_ARM,
+            *(Arm(name=drafter, settings={"drafter": drafter}) for drafter in setup.drafters),
+            *(
+                Arm(
+                    name=_fixed(drafter),
+                    settings={
+                        "drafter": drafter,
+                        "controller": FIXED,
+                        "num_draft_tokens": LENGTH,
+                    },
+                )
+                for drafter in setup.drafters
+            ),
+        ]
+
+    def section(self, results: Results) -> Section:
+        """Speed-ups and acceptance, and what theory makes of them."""
+        drafters = [d for d in results.setup.drafters if results.of(d)]
+        arms = [*drafters, *(_fixed(d) for d in drafters if results.of(_fixed(d)))]
+        best = max(arms, key=lambda arm: ratio.value if (ratio := results.total(arm)) else 0.0)
+        return Section(
+            findings=(
+                verdict(best, results.total(best)),
+                f"On a typical prompt it is {times(results.typical(best))} times as fast.",
+                exactness(results, arms),
+            ),
+            plots=(
+                Plot(
+                    "speculation",
+                    "How many times as fast as plain decoding: every prompt a dot, all prompts "
+                    "together the bar with its interval.",
+                    lambda figure: _draw_speedups(figure, results, arms),
+                    height=max(0.09 * len(arms) + 0.12, 0.4),
+                ),
+                Plot(
+                    "speculation-theory",
+                    f"Every prompt with drafts of {LENGTH} tokens: the speed-up that theory gives "
+                    "for its acceptance, with the measured costs of drafting and of passes, and "
+                    "the one that was measured. On the line the two agree.",
+                    lambda figure: _draw_theory(figure, results, drafters),
+                    height=0.8,
+                ),
+            ),
+            tables=(
+                Table(
+                    (
+                        "drafter",
+                        "tokens/s",
+                        "times plain, all",
+                        "typical prompt",
+                        "accepted",
+                        "length",
+                        "step, ms",
+                        "drafting",
+                    ),
+                    [_row(results, arm) for arm in (PLAIN_ARM.name, *arms)],
+                    "accepted: of drafted tokens; length: tokens gained a pass, the bonus token "
+                    "included; drafting: its share of a step.",
+                ),
+            ),
+            notes=(
+                f"`{FIXED} {LENGTH}` drafts {LENGTH} tokens whenever there is something to draft; "
+                "the others leave the length to the controller `cost`.",
+            ),
+        )
+
+
+def _fixed(drafter: str) -> str:
+    return f"{drafter}, {FIXED} {LENGTH}"
+
+
+def _row(results: Results, arm: str) -> tuple[str, ...]:
+    figures = results.figures(arm)
+    usage, step = figures.usage, step_ms(figures)
+    plain = arm == PLAIN_ARM.name
+    return (
+        arm,
+        f"{figures.tokens_per_second:.1f}",
+        "1" if plain else times(results.total(arm)),
+        "1" if plain else times(results.typical(arm)),
+        share(usage.acceptance_rate) if usage.draft_tokens else "–",
+        f"{usage.mean_accepted_length:.2f}",
+        f"{step:.2f}",
+        share(figures.phase_ms("draft") / step) if step else "–",
+    )
+
+
+def _draw_speedups(figure: Figure, results: Results, arms: Sequence[str]) -> None:
+    axes = figure.subplots()
+    drafters = list(results.setup.drafters)
+    for row, arm in enumerate(arms):
+        colour = COLOURS[drafters.index(arm.partition(f", {FIXED}")[0]) % len(COLOURS)]
+        ratios, ratio = results.ratios(arm), results.total(arm)
+        axes.plot(ratios, [row] * len(ratios), "o", color=colour, alpha=0.45, markersize=4)
+        if ratio is not None:
+            axes.vlines(ratio.value, row - 0.35, row + 0.35, color=INK, linewidth=2)
+            if ratio.low is not None and ratio.high is not None and ratio.units >= ENOUGH:
+                axes.hlines(row, ratio.low, ratio.high, color=INK, linewidth=1.5)
+    axes.axvline(1.0, color=FAINT, linewidth=1)
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set_ylim(len(arms) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("times as fast as plain decoding")
+
+
+def _draw_theory(figure: Figure, results: Results, drafters: Sequence[str]) -> None:
+    axes = figure.subplots()
+    most = 1.0
+    for number, drafter in enumerate(drafters):
+        points = _foreseen_and_measured(results, _fixed(drafter))
+        if points:
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(
+                *zip(*points, strict=True),
+                "o",
+                color=colour,
+                alpha=0.75,
+                markersize=4,
+                label=drafter,
+            )
+            most = max(most, *(value for point in points for value in point))
+    axes.plot([0, most * 1.08], [0, most * 1.08], color=FAINT, linewidth=1)
+    axes.set_xlim(0, most * 1.08)
+    axes.set_ylim(0, most * 1.08)
+    axes.set_xlabel("times as fast as plain decoding, by theory")
+    axes.set_ylabel("as measured")
+    axes.legend(loc="upper left")
+
+
+def _foreseen_and_measured(results: Results, arm: str) -> list[tuple[float, float]]:
+    """The speed-up of each prompt: by theory from its acceptance, and as measured."""
+    found = []
+    for prompt in dict.fromkeys(s.prompt for s in results.samples(arm)):
+        alone = results.on(prompt)
+        usage, ratio = alone.figures(arm).usage, alone.total(arm)
+        costs = step_costs(results, arm)
+        if costs is None or ratio is None or not usage.draft_tokens:
+            continue
+        own = replace(costs, drafted=usage.draft_steps / usage.steps)
+        alpha = alpha_of_rate(usage.acceptance_rate, LENGTH)
+        found.append((own.speedup(alpha, LENGTH), ratio.value))
+    return found

@@ -1,0 +1,54 @@
+"""Runs of the lab over the toy engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lab.toy_model import toy_llm
+
+from outrider.lab import runs
+from outrider.lab.experiment import Setup
+from outrider.lab.run_folder import RunFolder
+from outrider.prompts import Prompt
+
+TEXTS = ("abcabcab", "theQuickBrownFox", "aaaaaaaa", "abcdabcd", "xyxyxyxy", "helloHelloHello")
+
+
+def toy_setup(prompts: int = 3, **changes: Any) -> Setup:
+    values: dict[str, Any] = {
+        "model": "toy",
+        "prompts": tuple(
+            Prompt(i, (text,), "chant" if i % 2 == 0 else "prose")
+            for i, text in enumerate(TEXTS[:prompts])
+        ),
+        "drafters": ("ngram", "recycle"),
+        "max_tokens": 12,
+        "raw": True,
+        "context": 128,
+        "quick": True,
+    }
+    return Setup(**(values | changes))
+
+
+def toy_run(path: Path, *experiments: str, **changes: Any) -> RunFolder:
+    """A run from its beginning to its end."""
+    with toy_llm() as llm:
+        folder = runs.begin(path, llm, experiments, toy_setup(**changes), {})
+        runs.go_on(llm, folder, lambda progress: None)
+    return folder
+
+
+def planned(folder: RunFolder) -> list[str]:
+    """The keys of all cells."""
+    setup = runs.setup_of(folder)
+    return [
+        cell.key
+        for experiment in runs.load_experiments(folder.description["experiments"])
+        for cell in experiment.cells(setup)
+    ]
+
+
+def made(folder: RunFolder) -> list[str]:
+    """The keys of what is measured."""
+    return [measurement.key for measurement in folder.measurements()]
