@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +38,6 @@ QUICK_PROMPTS = 13
 QUICK_TOKENS = 32
 MAX_TOKENS = 96
 REPEATS = 3
-CONTEXT = 4096
 DRAFTERS = ("mixed", "recycle", "suffix", "ngram", "early_exit")
 ALL = "all"
 
@@ -143,8 +142,6 @@ def run(
     drafters = tuple(drafter or DRAFTERS)
     if draft_model is not None:
         drafters = (f"model:draft_model={draft_model}", *drafters)
-    if cache.context is None:
-        cache = replace(cache, context=CONTEXT)
     many = read_prompts(file, limit)
     with load_model(machine, cache, SpeculationOptions(), accept_terms=accept_terms) as llm:
         setup = Setup(
@@ -213,6 +210,53 @@ def report(
     for directory in directories:
         page, _ = pages.write(RunFolder(directory))
         typer.echo(page)
+
+
+@app.command("compare")
+@command
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The folder of another.")],
+    json: Json = False,
+) -> None:
+    """Say whether speculation brings the same in two runs.
+
+    Speed-ups over plain decoding are compared prompt by prompt, so that a machine that was slower
+    as a whole is no difference. The chance of being told of any where there is none is 5% for all
+    comparisons together.
+    """
+    from rich.table import Table  # noqa: PLC0415
+
+    from outrider.lab.compare import compare as compare_runs  # noqa: PLC0415
+    from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
+
+    found = compare_runs(RunFolder(first), RunFolder(second))
+    if json:
+        print_json({**asdict(found), "verdict": found.verdict})
+        return
+    out = console()
+    if found.settings:
+        out.print("[bold]Asked differently[/bold]")
+        for line in found.settings:
+            out.print(line, markup=False)
+        out.print()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("arm", overflow="fold")
+    for heading in ("prompts", "B over A", "p", "same tokens"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for arm in found.arms:
+        table.add_row(
+            f"{arm.experiment} {arm.arm}",
+            str(arm.prompts),
+            f"{arm.ratio:.3f}",
+            f"{arm.p:.3f}",
+            f"{arm.same_tokens:.0%}",
+            style="bold" if arm.differs else None,
+        )
+    out.print(table)
+    if found.pace is not None:
+        out.print(f"\nPlain decoding was {found.pace:.3f} times as fast in B.")
+    out.print(f"[bold]{found.verdict}[/bold]")
 
 
 def _measure(llm: LLM, folder: RunFolder) -> None:

@@ -120,7 +120,7 @@ class SamplingOptions:
         typer.Option(
             metavar="N",
             help="Tokens to generate, at most. [default: 256; in a chat, what fits; in bench "
-            "and tune, 128]",
+            "and tune, 128; in the lab, 96 or, quick, 32]",
         ),
     ] = None
     temperature: Annotated[
@@ -155,7 +155,7 @@ class SamplingOptions:
         int | None,
         typer.Option(
             metavar="N",
-            help="The same seed gives the same text. [default: drawn; in bench and tune, 0]",
+            help="The same seed gives the same text. [default: drawn; in bench, tune and the lab, 0]",
         ),
     ] = None
 

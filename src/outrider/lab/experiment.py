@@ -81,7 +81,7 @@ class Arm:
     against: str = "plain"
 
 
-PLAIN_ARM: Final = Arm(name="plain", settings={"speculation": False})
+PLAIN_ARM: Final = Arm(name="plain", settings={"speculation": False}, against="plain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ class Found:
     """Bytes that were resident.
 
     Attributes:
-        process: the interpreter and its libraries, before any model.
+        process: the interpreter, its libraries and the models' vocabularies, before any weights.
         weights: what loading the models added.
         used: what filling the caches and computing added to that.
     """
@@ -84,10 +84,11 @@ def main() -> None:
     from outrider.theory.memory import PREFILL_ROWS  # noqa: PLC0415
 
     asked = Asked(**json.loads(sys.stdin.read()))
+    # A file's vocabulary is kept as text, which is the interpreter's memory, not the engine's.
+    files = [GgufFile(Path(path)) for path in asked.models]
     process = resident()
     engines = []
-    for path in asked.models:
-        file = GgufFile(Path(path))
+    for file in files:
         tokens = asked.streams * (asked.context + BLOCK_TOKENS) + PREFILL_ROWS
         engines.append(
             NativeEngine(

@@ -37,7 +37,7 @@ class Chapter:
         section: what it found.
         pictures: its plots as SVG for the page, in their order.
         missing: cells that are planned and not measured.
-        outliers: answers far from those like them, in words.
+        outliers: answers whose time a token is far from those like them, by name.
     """
 
     name: str
@@ -106,11 +106,7 @@ def _chapter(folder: RunFolder, experiment: Experiment, results: Results) -> Cha
         section=section,
         pictures=[Markup(plots.save(plot, folder.path / PLOTS)) for plot in section.plots],
         missing=folder.description["cells"][experiment.name] - len(results.measurements),
-        outliers=[
-            f"{sample.plan}, prompt {sample.prompt}: "
-            f"{sample.decode[0] / sample.decode[1]:.2f} ms a token"
-            for sample in paired.outliers()
-        ],
+        outliers=[f"{s.plan}, prompt {s.prompt}" for s in paired.outliers()],
     )
 
 

@@ -119,11 +119,15 @@ class Results:
         return {rows: median(each) for rows, each in sorted(found.items())}
 
     def outliers(self) -> list[Sample]:
-        """Answers whose time a token lies far from that of their arm; they are kept and shown."""
+        """Answers whose time a token lies far from that of their arm; they are kept and shown.
+
+        Of answers that were computed together the first stands for all.
+        """
         found = []
         for arm in self.arms:
-            samples = [s for s in self.samples(arm) if s.decode[1]]
-            paces = np.array([ms / tokens for ms, tokens in (s.decode for s in samples)])
+            groups = [m.samples for m in self.of(arm) if m.samples and decode_of(m.samples)[1]]
+            samples = [group[0] for group in groups]
+            paces = np.array([ms / tokens for ms, tokens in map(decode_of, groups)])
             if len(paces) < 3:
                 continue
             spread = 1.4826 * float(np.median(np.abs(paces - np.median(paces))))

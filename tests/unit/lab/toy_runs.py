@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lab.toy_model import toy_llm
+from lab.toy_model import LETTERS, toy_llm
 
 from outrider.lab import runs
 from outrider.lab.experiment import Setup
@@ -19,8 +19,8 @@ def toy_setup(prompts: int = 3, **changes: Any) -> Setup:
     values: dict[str, Any] = {
         "model": "toy",
         "prompts": tuple(
-            Prompt(i, (text,), "chant" if i % 2 == 0 else "prose")
-            for i, text in enumerate(TEXTS[:prompts])
+            Prompt(i, (TEXTS[i % len(TEXTS)] + LETTERS[i],), "chant" if i % 2 == 0 else "prose")
+            for i in range(prompts)
         ),
         "drafters": ("ngram", "recycle"),
         "max_tokens": 12,

@@ -129,16 +129,20 @@ def _crossover(fixed: dict[int, Interval | None]) -> str:
     most = max(fixed)
     if slower:
         return (
-            f"With {min(slower)} answers at the same time {what} is slower than drafting none "
+            f"With {_answers(min(slower))} {what} is slower than drafting none "
             f"({times(fixed[min(slower)])}): the draft should be shorter there."
         )
     below = [n for n, ratio in fixed.items() if ratio is not None and ratio.value < 1.0]
     if below:
         return (
-            f"From {min(below)} answers at the same time on {what} may be slower than drafting "
+            f"From {_answers(min(below))} on {what} may be slower than drafting "
             f"none ({times(fixed[min(below)])}), but that is undecided."
         )
-    return f"Up to {most} answers at the same time {what} is nowhere slower than drafting none."
+    return f"Up to {_answers(most)} {what} is nowhere slower than drafting none."
+
+
+def _answers(count: int) -> str:
+    return f"{count} answers at the same time" if count > 1 else "a single answer"
 
 
 def _draw(figure: Figure, results: Results, streams: Sequence[int]) -> None:

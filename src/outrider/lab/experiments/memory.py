@@ -144,7 +144,8 @@ class MemoryExperiment(Experiment):
                         )
                         for arm, v in values.items()
                     ],
-                    f"Beside {process / MB:.0f} MB that the interpreter and its libraries take.",
+                    f"Beside {process / MB:.0f} MB that the interpreter, its libraries and the "
+                    "models' vocabularies take.",
                 ),
             ),
         )
@@ -193,4 +194,4 @@ def _draw(figure: Figure, values: Mapping[str, Mapping[str, Any]]) -> None:
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.set_xlabel("MB")
     axes.yaxis.grid(False)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
