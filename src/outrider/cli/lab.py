@@ -259,6 +259,25 @@ def compare(
     out.print(f"[bold]{found.verdict}[/bold]")
 
 
+@app.command("course")
+@command
+def course(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A run to fill the tables from."),
+    ] = None,
+) -> None:
+    """Walk through a course on speculative decoding, in seven parts.
+
+    Each part maps the course's commands to ours and has its table and its questions: to be filled
+    in, or filled from a run. The output is Markdown.
+    """
+    from outrider.lab import report as pages  # noqa: PLC0415
+    from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
+
+    typer.echo(pages.course(RunFolder(directory) if directory is not None else None), nl=False)
+
+
 def _measure(llm: LLM, folder: RunFolder) -> None:
     """Measure what is left, and write the report."""
     from outrider.lab import report as pages  # noqa: PLC0415

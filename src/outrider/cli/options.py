@@ -155,7 +155,8 @@ class SamplingOptions:
         int | None,
         typer.Option(
             metavar="N",
-            help="The same seed gives the same text. [default: drawn; in bench, tune and the lab, 0]",
+            help="The same seed gives the same text. [default: drawn; in bench, tune and the "
+            "lab, 0]",
         ),
     ] = None
 

@@ -293,6 +293,14 @@ class Experiment(abc.ABC):
     def section(self, results: Results) -> Section:
         """What the measurements say; the experiment's part of the report."""
 
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """The questions of `outrider.lab.course` that the measurements answer, by their keys."""
+        return {}
+
+    def advice(self, results: Results) -> Sequence[str]:
+        """What to do, in sentences; nothing that the measurements do not show."""
+        return ()
+
 
 def arms_by_name(experiment: Experiment, setup: Setup) -> dict[str, Arm]:
     """An experiment's arms.

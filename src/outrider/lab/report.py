@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from outrider import registry
 from outrider.errors import UsageError
 from outrider.lab import plots
+from outrider.lab.course import answered
 from outrider.lab.experiment import Experiment, Section
 from outrider.lab.results import Results
 from outrider.lab.run_folder import RunFolder, write_whole
-from outrider.lab.runs import harness_share, results_of, setup_of
+from outrider.lab.runs import compared, harness_share, results_of, setup_of
+from outrider.lab.walk import BLANK, numbers, walk
 from outrider.types import Sampling
 
 PLOTS: Final = "plots"
@@ -36,6 +39,8 @@ class Chapter:
         question: that it answers.
         section: what it found.
         pictures: its plots as SVG for the page, in their order.
+        answers: to questions of the course, by their keys.
+        advice: what to do.
         missing: cells that are planned and not measured.
         outliers: answers whose time a token is far from those like them, by name.
     """
@@ -45,6 +50,8 @@ class Chapter:
     question: str
     section: Section
     pictures: Sequence[Markup]
+    answers: Mapping[str, str]
+    advice: Sequence[str]
     missing: int
     outliers: Sequence[str]
 
@@ -72,18 +79,17 @@ def write(folder: RunFolder) -> tuple[Path, Sequence[Chapter]]:
         )
         if found is not None
     ]
-    values = {"run": folder.description, "chapters": chapters, **_facts(folder, results)}
-    environment = Environment(
-        loader=PackageLoader("outrider", "data"),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    values = {
+        "run": folder.description,
+        "chapters": chapters,
+        "advice": [sentence for chapter in chapters for sentence in chapter.advice],
+        "answers": answered({k: text for c in chapters for k, text in c.answers.items()}),
+        **_facts(folder, results),
+    }
     page = folder.path / "report.html"
     try:
         for ending in ("md", "html"):
-            text = environment.get_template(f"report.{ending}.jinja").render(values)
+            text = _environment().get_template(f"report.{ending}.jinja").render(values)
             write_whole(folder.path / f"report.{ending}", text)
     except OSError as error:
         raise UsageError(
@@ -92,21 +98,51 @@ def write(folder: RunFolder) -> tuple[Path, Sequence[Chapter]]:
     return page, chapters
 
 
+def course(folder: RunFolder | None) -> str:
+    """The course in seven parts as Markdown, its tables filled from a run or empty.
+
+    Raises:
+        UsageError: the run cannot be read.
+    """
+    values = {"parts": walk(folder), "numbers": numbers(), "blank": BLANK}
+    return _environment().get_template("course.md.jinja").render(values).rstrip() + "\n"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("outrider", "data"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    return environment
+
+
+def _code(text: str) -> Markup:
+    """A sentence for HTML: what stands between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def _chapter(folder: RunFolder, experiment: Experiment, results: Results) -> Chapter:
-    arms = [arm.name for arm in experiment.arms(results.setup)]
-    paired = results.paired(arms)
-    if all(paired.of(arm) for arm in arms):
+    paired = compared(experiment, results)
+    section = Section(findings=(TOO_EARLY,), plots=())
+    answers: Mapping[str, str] = {}
+    advice: Sequence[str] = ()
+    if paired is not None:
         section = experiment.section(paired)
-    else:
-        section = Section(findings=(TOO_EARLY,), plots=())
+        answers, advice = experiment.answers(paired), experiment.advice(paired)
     return Chapter(
         name=experiment.name,
         title=experiment.title,
         question=experiment.question,
         section=section,
         pictures=[Markup(plots.save(plot, folder.path / PLOTS)) for plot in section.plots],
+        answers=answers,
+        advice=advice,
         missing=folder.description["cells"][experiment.name] - len(results.measurements),
-        outliers=[f"{s.plan}, prompt {s.prompt}" for s in paired.outliers()],
+        outliers=[f"{s.plan}, prompt {s.prompt}" for s in (paired.outliers() if paired else ())],
     )
 
 

@@ -53,10 +53,14 @@ def load_experiments(names: Sequence[str]) -> list[Experiment]:
     if not names:
         known = ", ".join(registry.names("experiments"))
         raise UsageError(f"Name an experiment; known: {known}.")
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"The experiment {name!r} is named twice.")
-    return [registry.load("experiments", name)() for name in names]
+    found = [registry.load("experiments", name)() for name in names]
+    alone = [experiment.name for experiment in found]
+    for name in alone:
+        if alone.count(name) > 1:
+            raise UsageError(
+                f"The experiment {name!r} is named twice; make runs of their own of the two."
+            )
+    return found
 
 
 def begin(
@@ -190,6 +194,17 @@ def results_of(folder: RunFolder) -> dict[str, Results]:
     for measurement in folder.measurements():
         found[measurement.experiment].append(measurement)
     return {name: Results(setup, each) for name, each in found.items()}
+
+
+def compared(experiment: Experiment, results: Results) -> Results | None:
+    """What all arms of an experiment were measured on; None where some arm has nothing of it.
+
+    Raises:
+        UsageError: the setup has not what the experiment needs.
+    """
+    arms = arms_by_name(experiment, results.setup)
+    paired = results.paired(arms)
+    return paired if all(paired.of(arm) for arm in arms) else None
 
 
 def harness_share(measurements: Sequence[Measurement]) -> float:

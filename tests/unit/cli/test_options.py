@@ -94,8 +94,8 @@ def test_sampling_options_are_settings_of_the_library() -> None:
 def test_an_option_is_the_same_in_every_command() -> None:
     seen: dict[str, tuple[object, str]] = {}
     # What certify and tune compare may be given several times, and they have measures of their own;
-    # replay reads no more of a model than its tokenizer.
-    others = ("certify", "replay", "tune")
+    # replay reads no more of a model than its tokenizer, and memory no more than its sizes.
+    others = ("certify", "memory", "replay", "tune")
     commands = [c.callback for c in outrider_app.registered_commands if c.name not in others]
     assert len(commands) == 6
     for function in commands:

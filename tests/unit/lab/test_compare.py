@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lab.toy_runs import toy_run
+from lab.toy_runs import timed, toy_run
 
 from outrider.errors import UsageError
 from outrider.lab.compare import LEVEL, Comparison, compare, holm, sign_flip
 from outrider.lab.run_folder import RunFolder
-
-NOISE = 0.05
-"""Of the logarithm of a time."""
-
-
-def timed(folder: RunFolder, seed: int, **factors: float) -> None:
-    """Give a run made-up times: a prompt's own, an arm's factor, and noise."""
-    chance = np.random.default_rng(seed)
-    path = folder.path / "measurements.jsonl"
-    lines = []
-    for text in path.read_text().splitlines():
-        line = json.loads(text)
-        factor = factors.get(line["arm"].replace("=", ""), 1.0) * factors.get("machine", 1.0)
-        for sample in line["samples"]:
-            noise = np.exp(chance.normal(0.0, NOISE))
-            sample["usage"]["decode_ms"] = (100.0 + 10 * sample["prompt"]) * factor * noise
-        lines.append(json.dumps(line))
-    path.write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture
@@ -61,7 +42,7 @@ def test_runs_of_one_configuration_do_not_differ(many: tuple[RunFolder, RunFolde
 
 def test_an_arm_that_became_slower_is_told_and_no_other(many: tuple[RunFolder, RunFolder]) -> None:
     timed(many[0], 1)
-    timed(many[1], 2, K4=1.2)
+    timed(many[1], 2, {"K=4": 1.2})
 
     found = compare(*many)
 
@@ -85,7 +66,7 @@ def test_few_prompts_are_not_enough_to_tell(pair: tuple[RunFolder, RunFolder]) -
     # Six prompts can have p = 2/64 at best, and that is not little among eight comparisons; one of
     # these is answered with a single token, which has no speed.
     timed(pair[0], 1)
-    timed(pair[1], 2, K4=3.0)
+    timed(pair[1], 2, {"K=4": 3.0})
 
     found = compare(*pair)
     (changed,) = [c for c in found.arms if c.arm == "K=4"]

@@ -139,6 +139,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         ([], "Name an experiment; known: "),
         (["k-swep"], "Unknown experiment 'k-swep'; did you mean 'k-sweep'"),
         (["baseline", "baseline"], "named twice"),
+        (["k-sweep", "k-sweep:drafter=ngram"], "'k-sweep' is named twice"),
         (["temperature:heat=1"], "Unknown option of the experiment 'temperature'"),
     ],
 )

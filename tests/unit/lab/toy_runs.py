@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lab.toy_model import LETTERS, toy_llm
 
 from outrider.lab import runs
@@ -52,3 +55,33 @@ def planned(folder: RunFolder) -> list[str]:
 def made(folder: RunFolder) -> list[str]:
     """The keys of what is measured."""
     return [measurement.key for measurement in folder.measurements()]
+
+
+def timed(
+    folder: RunFolder,
+    seed: int,
+    factors: Mapping[str, float] | None = None,
+    *,
+    machine: float = 1.0,
+    noise: float = 0.05,
+) -> None:
+    """Give a run made-up times: a prompt's own, times an arm's factor, times noise.
+
+    Args:
+        folder: of the run.
+        seed: of the noise.
+        factors: by the arms' names; others have 1.
+        machine: a factor of all times.
+        noise: the standard deviation of the logarithm of a time.
+    """
+    chance = np.random.default_rng(seed)
+    path = folder.path / "measurements.jsonl"
+    lines = []
+    for text in path.read_text().splitlines():
+        line = json.loads(text)
+        factor = machine * (factors or {}).get(line["arm"], 1.0)
+        for sample in line["samples"]:
+            own = 100.0 + 10.0 * sample["prompt"]
+            sample["usage"]["decode_ms"] = own * factor * np.exp(chance.normal(0.0, noise))
+        lines.append(json.dumps(line))
+    path.write_text("\n".join(lines) + "\n")

@@ -10,7 +10,10 @@ from outrider.lab.experiment import (
     FIXED,
     PLAIN_ARM,
     Arm,
+    Bench,
+    Cell,
     Experiment,
+    Measured,
     Plot,
     Section,
     Setup,
@@ -73,6 +76,12 @@ class Adaptive(Experiment):
                 for controller in CONTROLLERS
             ),
         ]
+
+    def measure(self, bench: Bench, arm: Arm, cell: Cell) -> Measured:
+        """Answers of twice the length, so that they get beyond the copy."""
+        longer = 2 * bench.setup.max_tokens
+        samples = bench.ask(arm, cell, self.prompts(bench.setup), max_tokens=longer)
+        return Measured(samples=samples)
 
     def section(self, results: Results) -> Section:
         """Each controller beside the best fixed length."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, ClassVar
 
@@ -65,13 +65,18 @@ class Baseline(Experiment):
                         "category",
                         "tokens/s",
                         "first token, ms",
-                        *(f"p{p}, ms a token" for p in PERCENTILES),
+                        *(f"p{p}, ms" for p in PERCENTILES),
                         "prompt tokens",
                     ),
                     [_row(name, each) for name, each in groups.items() if each],
+                    "p50, p90, p99: percentiles of the time of a token behind the first.",
                 ),
             ),
         )
+
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """The throughput."""
+        return {"throughput": self.section(results).findings[0]}
 
 
 def _pass_ms(samples: Sequence[Sample]) -> list[float]:

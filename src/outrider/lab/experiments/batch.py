@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from outrider.lab.experiment import FIXED, Arm, Experiment, Plot, Section, Setup, Table
@@ -61,7 +61,7 @@ class Batch(Experiment):
 
     def section(self, results: Results) -> Section:
         """Total and single speed by streams, and where drafting stops paying."""
-        streams = [n for n in STREAMS if all(results.of(_arm(way, n)) for way in WAYS)]
+        streams = _measured_at(results)
         fixed = {n: _ratio(results, WAYS[1], n) for n in streams}
         aware = {n: _ratio(results, BATCH_AWARE, n) for n in streams}
         return Section(
@@ -102,6 +102,25 @@ class Batch(Experiment):
                 ),
             ),
         )
+
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """What becomes of a speed-up in a batch."""
+        return {"batching": " ".join(self.section(results).findings)}
+
+    def advice(self, results: Results) -> Sequence[str]:
+        """From how many answers on to shorten drafts."""
+        ratios = {n: _ratio(results, WAYS[1], n) for n in _measured_at(results)}
+        slower = [n for n, ratio in ratios.items() if finding(ratio) is Finding.SLOWER]
+        if not slower:
+            return ()
+        return (
+            f"With {_answers(min(slower))} or more, draft less than {LENGTH} tokens each, or leave "
+            f"it to the controller `{BATCH_AWARE}`.",
+        )
+
+
+def _measured_at(results: Results) -> list[int]:
+    return [n for n in STREAMS if all(results.of(_arm(way, n)) for way in WAYS)]
 
 
 def _arm(way: str, streams: int) -> str:

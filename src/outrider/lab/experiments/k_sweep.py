@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from outrider.lab.experiment import (
@@ -27,11 +28,14 @@ from outrider.lab.plots import FAINT, break_even, whiskers
 from outrider.lab.results import Results
 from outrider.lab.speed_bench import PHASES
 from outrider.lab.speed_plot import COLOURS
+from outrider.lab.statistics import Finding, finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)
+DOUBLED = (4, 8)
+"""A length and its double, of which the report says why the speed is not doubled."""
 
 
 class KSweep(Experiment):
@@ -68,7 +72,7 @@ class KSweep(Experiment):
 
     def section(self, results: Results) -> Section:
         """The measured curve, the theory's, and the phases of a step."""
-        lengths = [k for k in LENGTHS if results.of(_arm(k))]
+        lengths = _measured_at(results)
         ratios = {k: results.total(_arm(k)) for k in lengths}
         foreseen = _foreseen(results, lengths)
         best = max(lengths, key=lambda k: r.value if (r := ratios[k]) else 0.0)
@@ -79,7 +83,7 @@ class KSweep(Experiment):
                 verdict(f"The best length, K = {best}, of the drafter {drafter}", ratios[best]),
                 f"Theory, fed with the acceptance and the costs measured here, puts it at "
                 f"K = {by_theory}.",
-                _why(results, lengths),
+                _why(results),
                 exactness(results, [_arm(k) for k in lengths]),
             ),
             plots=(
@@ -115,6 +119,53 @@ class KSweep(Experiment):
             ),
         )
 
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """The best length, why longer is not faster, and how far it all is from theory."""
+        best, theory, why, *_ = self.section(results).findings
+        return {
+            "length": f"{best} {theory}",
+            "doubling": why,
+            "maximum": _distance(results, _measured_at(results)),
+        }
+
+    def advice(self, results: Results) -> Sequence[str]:
+        """The best length, where some length is shown to pay."""
+        ratios = {k: results.total(_arm(k)) for k in _measured_at(results)}
+        paying = [k for k, ratio in ratios.items() if finding(ratio) is Finding.FASTER]
+        if not paying:
+            return ()
+        best = max(paying, key=lambda k: r.value if (r := ratios[k]) else 0.0)
+        alike = [
+            k
+            for k in paying
+            if k == best or finding(results.total(_arm(best), _arm(k))) is not Finding.FASTER
+        ]
+        return (
+            f"With drafts of one length take K = {best} ({times(ratios[best])} times plain)"
+            + (f"; from K = {min(alike)} on it is not told apart." if min(alike) < best else "."),
+        )
+
+
+def _measured_at(results: Results) -> list[int]:
+    return [k for k in LENGTHS if results.of(_arm(k))]
+
+
+def _distance(results: Results, lengths: Sequence[int]) -> str:
+    """The best speed-up beside what the same length would bring if all of it were right."""
+    ratios = {k: r for k in lengths if (r := results.total(_arm(k))) is not None}
+    best = max(ratios, key=lambda k: ratios[k].value)
+    costs = step_costs(results, _arm(best))
+    if costs is None:
+        return "Nothing was drafted, so nothing can be said."
+    foreseen = _foreseen(results, lengths)[best]
+    most = replace(costs, drafted=1.0).speedup(1.0, best)
+    return (
+        f"At K = {best} it is {times(ratios[best])} times; theory gives {foreseen:.2f} for the "
+        f"acceptance and costs measured, and {most:.2f} if every token of a draft were accepted "
+        f"and every step had one. It is acceptance that is missing: {best + 1} tokens a step would "
+        f"be the most, and {results.figures(_arm(best)).usage.mean_accepted_length:.2f} came."
+    )
+
 
 def _arm(length: int) -> str:
     return f"K={length}" if length else PLAIN_ARM.name
@@ -136,16 +187,18 @@ def _foreseen(results: Results, lengths: Sequence[int]) -> Mapping[int, float]:
     return found
 
 
-def _why(results: Results, lengths: Sequence[int]) -> str:
+def _why(results: Results) -> str:
     """Why twice the length is not twice the speed, in numbers."""
-    short, long = results.figures(_arm(lengths[0])), results.figures(_arm(lengths[-1]))
+    short, long = (results.figures(_arm(k)) for k in DOUBLED)
     return (
-        f"From K = {lengths[0]} to K = {lengths[-1]} a step gains "
+        f"From K = {DOUBLED[0]} to K = {DOUBLED[1]} a step gains "
         f"{long.usage.mean_accepted_length:.2f} tokens instead of "
-        f"{short.usage.mean_accepted_length:.2f}, but its pass takes {long.phase_ms('pass'):.1f} "
-        f"ms instead of {short.phase_ms('pass'):.1f}, and its drafting {long.phase_ms('draft'):.1f}"
-        f" instead of {short.phase_ms('draft'):.1f}: {share(1 - long.usage.acceptance_rate)} of "
-        f"the drafted tokens are thrown away, against {share(1 - short.usage.acceptance_rate)}."
+        f"{short.usage.mean_accepted_length:.2f}, while its pass takes "
+        f"{long.phase_ms('pass'):.1f} ms instead of {short.phase_ms('pass'):.1f} and its drafting "
+        f"{long.phase_ms('draft'):.1f} instead of {short.phase_ms('draft'):.1f}: a token counts "
+        "only if all before it were right, so later ones are accepted less often "
+        f"({share(long.usage.acceptance_rate)} of all drafted instead of "
+        f"{share(short.usage.acceptance_rate)})."
     )
 
 

@@ -118,7 +118,7 @@ class MemoryExperiment(Experiment):
                 Plot(
                     "memory",
                     "Memory beyond the interpreter's, calculated in its parts and as measured (the "
-                    "black mark), by streams and tokens of context.",
+                    "upright mark), by streams and tokens of context.",
                     lambda figure: _draw(figure, values),
                     height=max(0.08 * len(values) + 0.22, 0.4),
                 ),
@@ -149,6 +149,10 @@ class MemoryExperiment(Experiment):
                 ),
             ),
         )
+
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """What a draft model adds."""
+        return {"memory": " ".join(_overhead(results))}
 
 
 def _draft_model(setup: Setup) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,8 +27,8 @@ from outrider.lab.experiments.words import (
 from outrider.lab.plots import FAINT, INK
 from outrider.lab.results import Results
 from outrider.lab.speed_plot import COLOURS
-from outrider.lab.statistics import ENOUGH
-from outrider.theory import alpha_of_rate
+from outrider.lab.statistics import ENOUGH, Finding, finding
+from outrider.theory import acceptance_rate, alpha_of_rate, break_even
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,9 +63,8 @@ class SpeculationExperiment(Experiment):
 
     def section(self, results: Results) -> Section:
         """Speed-ups and acceptance, and what theory makes of them."""
-        drafters = [d for d in results.setup.drafters if results.of(d)]
-        arms = [*drafters, *(_fixed(d) for d in drafters if results.of(_fixed(d)))]
-        best = max(arms, key=lambda arm: ratio.value if (ratio := results.total(arm)) else 0.0)
+        drafters, arms = _measured(results)
+        best = _best(results, arms)
         return Section(
             findings=(
                 verdict(best, results.total(best)),
@@ -111,6 +110,90 @@ class SpeculationExperiment(Experiment):
                 "the others leave the length to the controller `cost`.",
             ),
         )
+
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """The speed-up, the acceptance, why agreement matters, and where drafting breaks even."""
+        drafters, arms = _measured(results)
+        best = _best(results, arms)
+        usage = results.figures(best).usage
+        return {
+            "speedup": " ".join(self.section(results).findings[:2]),
+            "acceptance": f"{best} drafts {usage.draft_tokens} tokens, of which "
+            f"{share(usage.acceptance_rate)} are accepted: {usage.mean_accepted_length:.2f} tokens "
+            f"a step. {_spread(results, best)}",
+            "alignment": _alignment(results, drafters),
+            "break-even": " ".join(_break_even(results, drafter) for drafter in drafters),
+        }
+
+    def advice(self, results: Results) -> Sequence[str]:
+        """Whether to speculate, and with what."""
+        _, arms = _measured(results)
+        best = _best(results, arms)
+        ratio = results.total(best)
+        match finding(ratio):
+            case Finding.FASTER:
+                return (f"Speculate with {best}: expect {times(ratio)} times plain decoding.",)
+            case Finding.SLOWER:
+                return (
+                    f"Do not speculate here: even the best, {best}, is slower ({times(ratio)}).",
+                )
+            case _:
+                return (
+                    "These measurements do not decide whether speculation helps: the best, "
+                    f"{best}, is {times(ratio)} times as fast. More prompts and repeats would.",
+                )
+
+
+def _measured(results: Results) -> tuple[list[str], list[str]]:
+    """The drafters, and all arms but plain."""
+    drafters = [d for d in results.setup.drafters if results.of(d)]
+    return drafters, [*drafters, *(_fixed(d) for d in drafters if results.of(_fixed(d)))]
+
+
+def _best(results: Results, arms: Sequence[str]) -> str:
+    return max(arms, key=lambda arm: ratio.value if (ratio := results.total(arm)) else 0.0)
+
+
+def _spread(results: Results, arm: str) -> str:
+    """The prompts on which most and least was accepted."""
+    rates = {
+        prompt: usage.acceptance_rate
+        for prompt in dict.fromkeys(s.prompt for s in results.samples(arm))
+        if (usage := results.on(prompt).figures(arm).usage).draft_tokens
+    }
+    if len(rates) < 2:
+        return ""
+    named = {p.index: p.category or f"prompt {p.index}" for p in results.setup.prompts}
+    low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    return (
+        f"From prompt to prompt it is {share(rates[low])} ({named[low]}) to {share(rates[high])} "
+        f"({named[high]})."
+    )
+
+
+def _alignment(results: Results, drafters: Sequence[str]) -> str:
+    """Acceptance and speed-up of the drafters that agree most and least with the target."""
+    rates = {d: results.figures(_fixed(d)).usage.acceptance_rate for d in drafters}
+    if len(rates) < 2:
+        return "Only one drafter was measured; several would show it."
+    low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    return (
+        f"Every drafted token costs a row of the pass, and only accepted ones come back. With "
+        f"{LENGTH} tokens drafted, {high} has {share(rates[high])} accepted and is "
+        f"{times(results.total(_fixed(high)))} times as fast as plain; {low} has "
+        f"{share(rates[low])} and is {times(results.total(_fixed(low)))}."
+    )
+
+
+def _break_even(results: Results, drafter: str) -> str:
+    """The share of accepted tokens at which a drafter gains what it costs."""
+    costs = step_costs(results, _fixed(drafter))
+    if costs is None:
+        return f"{drafter} drafted nothing."
+    alpha = break_even(costs.c, LENGTH, costs.v)
+    if alpha is None:
+        return f"{drafter} would be slower whatever is accepted."
+    return f"{drafter}: {share(acceptance_rate(alpha, LENGTH))} of {LENGTH} drafted tokens."
 
 
 def _fixed(drafter: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from outrider.lab.experiment import FIXED, Arm, Experiment, Plot, Section, Setup, Table
@@ -69,7 +69,7 @@ class Temperature(Experiment):
 
     def section(self, results: Results) -> Section:
         """Acceptance and speed-up by temperature."""
-        at = [t for t in TEMPERATURES if all(results.of(_arm(rule, t)) for rule in RULES)]
+        at = _measured_at(results)
         coldest, hottest = (
             results.figures(_arm("coupled", t), _plain(t)).usage.acceptance_rate
             for t in (at[0], at[-1])
@@ -116,6 +116,32 @@ class Temperature(Experiment):
                 "comparison. Rejection is given drawn drafts where the drafter can draw.",
             ),
         )
+
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """How acceptance changes, and where drafting stops paying."""
+        where, acceptance, *_ = self.section(results).findings
+        return {
+            "stops": where,
+            "temperature": f"{acceptance} A draft model that is hot too comes closer to a hot "
+            "target again, as both become uniform; a draft that is always the likeliest token does "
+            "not.",
+        }
+
+    def advice(self, results: Results) -> Sequence[str]:
+        """Up to which temperature to speculate."""
+        at = _measured_at(results)
+        ratios = {t: results.total(_arm("coupled", t), _plain(t)) for t in at}
+        slower = [t for t in at if finding(ratios[t]) is Finding.SLOWER]
+        if not slower:
+            return ()
+        return (
+            f"Do not draft {self._length} tokens whatever comes at temperature {min(slower):g}: it "
+            f"is slower there ({times(ratios[min(slower)])}).",
+        )
+
+
+def _measured_at(results: Results) -> list[float]:
+    return [t for t in TEMPERATURES if all(results.of(_arm(rule, t)) for rule in RULES)]
 
 
 def _plain(at: float) -> str:
