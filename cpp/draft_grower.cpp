@@ -206,8 +206,7 @@ DraftTree Grower::draft(int64_t id, const Limits& limits) {
 
 // ---------------------------------------------------------------- learning
 
-void Grower::judge(int64_t id, TokenSpan came) {
-  Request& request = find(id);
+void Grower::judge(Request& request, TokenSpan came) {
   const DraftTree none;
   const size_t judged = std::min(came.size(), kJudged);
   std::vector<int32_t> behind;
@@ -227,20 +226,29 @@ void Grower::judge(int64_t id, TokenSpan came) {
   }
 }
 
-void Grower::recycle(int64_t id, const VerifiedRows& rows) {
+void Grower::recycle(const Request& request, const VerifiedStep& step) {
   if (!recycled_) return;
-  check(rows.tokens);
-  const Request& request = find(id);
   DraftTree tree;
-  tree.tokens.assign(rows.tokens.begin(), rows.tokens.end());
-  tree.parents.assign(rows.parents.begin(), rows.parents.end());
-  for (size_t row = 0; row <= rows.tokens.size(); ++row) {
-    const int32_t* continuations = rows.continuations + row * options_.k;
+  tree.tokens = step.tokens;
+  tree.parents = step.parents;
+  const auto k = static_cast<size_t>(options_.k);
+  for (size_t row = 0; row <= step.tokens.size(); ++row) {
+    const int32_t* continuations = step.continuations + row * k;
     if (continuations[0] < 0) continue;  // its logits were not numbers
-    check({continuations, static_cast<size_t>(options_.k)});
+    check({continuations, k});
     recycled_->add(context(request, tree, static_cast<int>(row) - 1), continuations,
-                   rows.logits + row * options_.k);
+                   step.logits + row * k);
   }
+}
+
+void Grower::observe(const std::vector<VerifiedStep>& steps) {
+  for (const VerifiedStep& step : steps) {
+    check(step.came);
+    check(step.tokens);
+    judge(find(step.id), step.came);
+  }
+  for (const VerifiedStep& step : steps) recycle(find(step.id), step);
+  for (const VerifiedStep& step : steps) extend(step.id, step.came);
 }
 
 void Grower::end(int64_t id) {

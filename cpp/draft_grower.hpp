@@ -40,12 +40,15 @@ struct DraftTree {
   std::vector<Source> origins;
 };
 
-// The rows that a pass computed for one request, and the k likeliest continuations of each:
-// row 0 is the pending token's, row 1 + i that of node i of the verified tree.
-struct VerifiedRows {
-  TokenSpan tokens, parents;     // of the tree's nodes
-  const int32_t* continuations;  // [1 + nodes][k]
-  const float* logits;           // [1 + nodes][k]
+// What came of a step of one request: the tokens that the target chose, which are not read yet, and
+// the rows that the pass computed, with the k likeliest continuations of each. Row 0 is the pending
+// token's, which is the text's last; row 1 + i that of node i of the verified tree.
+struct VerifiedStep {
+  int64_t id;
+  std::vector<int32_t> came;
+  std::vector<int32_t> tokens, parents;  // of the tree's nodes
+  const int32_t* continuations;          // [1 + nodes][k], where rows are recycled
+  const float* logits;                   // [1 + nodes][k]
 };
 
 class Grower {
@@ -62,18 +65,20 @@ class Grower {
   void extend(int64_t id, TokenSpan tokens);
   // The likeliest tree behind the text, best first.
   DraftTree draft(int64_t id, const Limits& limits);
-  // These tokens are what the target chose next; they are not read yet. Scores what would have been
-  // guessed at each, whatever was drafted.
-  void judge(int64_t id, TokenSpan came);
-  // Recycles the rows of a pass whose pending token is the text's last.
-  void recycle(int64_t id, const VerifiedRows& rows);
+  // Learns from a step of several requests: scores what would have been guessed at each token that
+  // came, whatever was drafted; then recycles the rows, then reads the tokens.
+  void observe(const std::vector<VerifiedStep>& steps);
+  bool knows(int64_t id) const { return requests_.contains(id); }
   // A request has ended; harmless where it never began.
   void end(int64_t id);
   // Forgets all that was learnt; requests that run keep their text.
   void reset();
 
   int k() const { return options_.k; }
+  bool recycles() const { return recycled_ != nullptr; }
   size_t past_tokens() const { return past_ ? past_->size() : 0; }
+  // Tokens of a request that have been read.
+  size_t length(int64_t id) const { return find(id).text.size(); }
 
  private:
   struct Request {
@@ -114,6 +119,8 @@ class Grower {
     }
   };
 
+  void judge(Request& request, TokenSpan came);
+  void recycle(const Request& request, const VerifiedStep& step);
   void check(TokenSpan tokens) const;
   Request& find(int64_t id);
   const Request& find(int64_t id) const;

@@ -203,23 +203,23 @@ class Grower:
     def extend(self, id: int, tokens: Sequence[int]) -> None: ...
     def draft(
         self,
-        id: int,
-        tokens: Sequence[int],
-        max_nodes: int,
-        max_depth: int,
-        min_path_probability: float,
-    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...], tuple[str, ...]]: ...
-    def judge(self, id: int, came: Sequence[int]) -> None: ...
-    def recycle(
+        ids: Sequence[int],
+        texts: Sequence[list[int]],
+        max_nodes: Sequence[int],
+        max_depth: Sequence[int],
+        min_path_probability: Sequence[float],
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...], tuple[str, ...]]]: ...
+    def observe(
         self,
-        id: int,
-        tokens: Sequence[int],
-        parents: Sequence[int],
+        ids: Sequence[int],
+        texts: Sequence[list[int]],
+        came: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        parents: Sequence[Sequence[int]],
         continuations: NDArray[np.int32],
         logits: NDArray[np.float32],
-        first: int,
     ) -> None: ...
-    def end(self, id: int) -> None: ...
+    def end(self, id: int, text: list[int]) -> None: ...
     def reset(self) -> None: ...
     @property
     def k(self) -> int: ...

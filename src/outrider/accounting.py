@@ -26,10 +26,29 @@ def count(step: Step, plan: Sequence[Planned], verified: Sequence[tuple[Planned,
 
 
 def report(step: Step, plan: Sequence[Planned], before: Step | None) -> PassReport:
-    """What controllers are told of a step, and of the end of the one before."""
+    """What controllers are told of a step, and of the end of the one before.
+
+    Opening a sequence takes longer than all else that a step does beside its pass, and is no part
+    of speculation: the end of a step that read prompts says nothing of the next.
+    """
     rows = sequence_rows(plan, drafts=True)
-    rest_ms = 0.0 if before is None else before.rest_ms
+    rest_ms = None if before is None or before.prefill_rows else before.rest_ms
     return PassReport(rows, step.draft_ms, step.pass_ms, step.sampling_ms, rest_ms)
+
+
+def ms_since(begun: float) -> float:
+    """Milliseconds since a moment of `time.perf_counter`."""
+    return (time.perf_counter() - begun) * 1000
+
+
+def end(step: Step, begun: float) -> None:
+    """Set what the step took beside drafting, pass and sampling.
+
+    Args:
+        step: with these times.
+        begun: when it began; see `ms_since`.
+    """
+    step.rest_ms = max(ms_since(begun) - step.draft_ms - step.pass_ms - step.sampling_ms, 0.0)
 
 
 def plain_ms(step: Step, plan: Sequence[Planned], cost: Cost) -> float:

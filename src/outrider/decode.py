@@ -15,7 +15,7 @@ from typing import Any
 
 from outrider import accounting, logprobs, registry
 from outrider.constraints import prune, state_after, states_along
-from outrider.control.base import Controller, PassReport, Room
+from outrider.control.base import Controller, Room
 from outrider.drafters.base import Drafter, Observation
 from outrider.engines.base import Pass, TargetModel
 from outrider.errors import OutriderError, SamplingError, UsageError
@@ -149,19 +149,18 @@ class Loop:
         step.sampling_ms = (decided - passed) * 1000
         accounting.count(step, plan, verified)
         plain_ms = accounting.plain_ms(step, plan, self.engine.cost)
-        before = self.steps[-1] if self.steps else None
-        self._learn(verified, outcome, accounting.report(step, plan, before))
+        self._learn(step, plan, verified, outcome)
         said += [
             (planned.run, self._keep(outcome, planned, v, step.pass_ms)) for planned, v in verified
         ]
 
         # A completion's last event hands its counters over, so the step is charged before; what is
         # left to do then counts in the step alone.
-        step.rest_ms = (admitted - begun + time.perf_counter() - decided) * 1000
+        accounting.end(step, begun)
         accounting.charge(step, plain_ms, [p for p in plan if not p.prefill])
         for run, event in said:
             self._say(run, event)
-        step.rest_ms = (admitted - begun + time.perf_counter() - decided) * 1000
+        accounting.end(step, begun)
         self.steps.append(step)
         accounting.add(self.totals, step)
         return step
@@ -340,7 +339,11 @@ class Loop:
     # ---- 5 keep ---------------------------------------------------------------------------------
 
     def _learn(
-        self, verified: Sequence[tuple[Planned, Verdict]], outcome: Pass, report: PassReport
+        self,
+        step: Step,
+        plan: Sequence[Planned],
+        verified: Sequence[tuple[Planned, Verdict]],
+        outcome: Pass,
     ) -> None:
         """Tell drafters and controllers what came of their proposals, a whole batch at a time."""
         for planned, verdict in verified:
@@ -348,18 +351,24 @@ class Loop:
             planned.run.entry.tokens.extend(said)
             planned.run.entry.sampler.advance(said)
         seen = {
-            p.run.entry.id: Observation(p.run.entry, p.tree, verdict, p.root or 0)
+            p.run.entry.id: Observation(
+                p.run.entry, p.tree, verdict, p.root or 0, p.prefill or p.run.entry.max_nodes > 0
+            )
             for p, verdict in verified
         }
+        before = self.steps[-1] if self.steps else None
         drafting = [planned.run for planned, _ in verified if planned.run.drafts]
         for drafter, controller, runs in self._groups(drafting):
             batch = [seen[run.entry.id] for run in runs]
+            draft_ms, begun = step.draft_ms, time.perf_counter()
             try:
                 drafter.observe(batch, outcome)
-                controller.observe(batch, report)
+                step.draft_ms = draft_ms + accounting.ms_since(begun)
+                controller.observe(batch, accounting.report(step, plan, before))
             except Exception as error:
                 for run in runs:
                     self._give_up(run, drafter, error)
+            step.draft_ms = draft_ms + accounting.ms_since(begun)
 
     def _keep(self, outcome: Pass, planned: Planned, verdict: Verdict, pass_ms: float) -> Event:
         """What was said becomes history and text, up to where the answer ends."""

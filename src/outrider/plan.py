@@ -41,8 +41,11 @@ class Plan:
     def draft_model(self) -> str | None:
         """The model that the drafter drafts with; None where it needs none."""
         _, _, options = self.drafter.partition(":")
-        settings = dict(option.partition("=")[::2] for option in options.split(","))
-        return settings.get("draft_model")
+        for option in options.split(","):
+            key, _, value = option.partition("=")
+            if key == "draft_model":
+                return value
+        return None
 
     def tuned_for(self, fingerprint: str) -> bool:
         """Whether nothing says that the plan was found with another model's file."""

@@ -295,7 +295,8 @@ class Usage:
 class Step:
     """One trip round the loop, for all requests that took part; times in milliseconds.
 
-    `rest_ms` is all that is not in the other three, up to the step's end.
+    `draft_ms` is drafting, controlling and learning from what came of it; `rest_ms` is all that is
+    not in the other three, up to the step's end.
     """
 
     requests: int = 0

@@ -52,6 +52,13 @@ def test_a_step_is_charged_in_full(parts, draft_ms, pass_ms, plain_ms):
         assert sum(saved) == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_end_of_a_step_that_read_prompts_says_nothing_of_the_next():
+    step, plan = Step(draft_ms=1.0, pass_ms=2.0, sampling_ms=3.0), []
+    assert accounting.report(step, plan, None).rest_ms is None
+    assert accounting.report(step, plan, Step(prefill_rows=3, rest_ms=9.0)).rest_ms is None
+    assert accounting.report(step, plan, Step(decode_rows=3, rest_ms=0.5)).rest_ms == 0.5
+
+
 @pytest.mark.parametrize("chunk", [4, 11])
 def test_every_row_of_a_completion_is_counted(chunk):
     asked = Asked(PROMPT, speculation=Speculation(drafter="random", num_draft_tokens=3))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loop_tools import Asked, OracleDrafter, loop_on, plain, run
+from loop_tools import DRAFTERS, Asked, OracleDrafter, loop_on, plain, run
 
 from outrider.constraints import AllowedTokens
 from outrider.engines.toy import ToyEngine
@@ -333,3 +333,29 @@ def test_unknown_parts_are_refused_by_name():
 def test_max_streams_has_to_fit_a_pass(streams):
     with pytest.raises(UsageError, match="max_streams"):
         loop_on(max_streams=streams)
+
+
+class _Notebook(OracleDrafter):
+    """Writes down what it is told."""
+
+    def __init__(self, target) -> None:
+        super().__init__(target)
+        self.asked: list[bool] = []
+
+    def observe(self, batch, outcome) -> None:
+        self.asked += [observation.asked for observation in batch]
+
+
+@pytest.mark.parametrize("nodes", [0, 2])
+def test_drafters_are_told_of_steps_that_nobody_asked_them_for(nodes, monkeypatch):
+    """The prompt's step comes first; nobody could have asked for a draft there."""
+    prompt = (3, 1, 4, 1, 5)
+    monkeypatch.setitem(OracleDrafter.answers, prompt, plain(prompt).tokens)
+    monkeypatch.setitem(DRAFTERS, "notebook", _Notebook)
+    speculation = Speculation(drafter="notebook", num_draft_tokens=nodes)
+    loop = loop_on()
+    run(loop, Asked(prompt, speculation=speculation))
+    (drafter,) = (d for d in loop.parts.drafters.values() if isinstance(d, _Notebook))
+    first, *others = drafter.asked
+    assert first
+    assert set(others) == {nodes > 0}

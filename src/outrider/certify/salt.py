@@ -129,7 +129,9 @@ class SaltedDrafter(Drafter):
         came = [*(tree.tokens[node] for node in verdict.accepted), verdict.token]
         accepted = [node for node in verdict.accepted if node < own]
         heard = Verdict(tuple(accepted), came[len(accepted)])
-        return Observation(observation.entry, tree.pick(range(own)), heard, observation.root)
+        return Observation(
+            observation.entry, tree.pick(range(own)), heard, observation.root, observation.asked
+        )
 
 
 def _graft(tree: Tree, chain: Iterable[int]) -> Tree:

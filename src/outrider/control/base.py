@@ -18,8 +18,8 @@ class Room:
 
     Attributes:
         budget: rows that the drafts of this batch may take in all.
-        rows: (context, rows) of every sequence that takes part without these drafts: one row for
-            each that decodes, prompts in chunks, drafts decided before.
+        rows: (context, rows) of every sequence that takes part without these drafts: first one row
+            for each that decodes, then prompts in chunks and drafts decided before.
         decoding: how many of the sequences decode; each gains a token whatever is drafted.
     """
 
@@ -34,17 +34,18 @@ class PassReport:
 
     Attributes:
         rows: (context, rows) of every sequence in the pass, drafts included.
-        draft_ms: drafting and controlling, of all sequences.
+        draft_ms: drafting, controlling and the drafters' learning, of all sequences.
         pass_ms: the pass.
         sampling_ms: verification of all sequences.
-        rest_ms: all else that the step before took: learning, text, handing tokens over.
+        rest_ms: all else that the step before took, text and handing tokens over; None where it
+            also read prompts, or where there was none.
     """
 
     rows: tuple[tuple[int, int], ...]
     draft_ms: float
     pass_ms: float
     sampling_ms: float
-    rest_ms: float = 0.0
+    rest_ms: float | None = None
 
 
 class Controller(ABC):

@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Collection
 from typing import Final
 
-FREE: Final = 0.05
-"""A drafter that takes less than this share of a plain pass is always asked."""
+CHEAP: Final = 0.1
+"""A drafter whose calls take less than this share of a plain pass is asked for as many nodes as are
+worth their rows, for one more takes next to nothing."""
 
 SHARE: Final = 0.01
 """The share of the time that looking in vain whether the drafter pays again may take in the long
@@ -44,14 +45,14 @@ TIMES_KEPT: Final = 16
 
 
 class Calls:
-    """When to call a drafter, from what calling it has saved.
+    """When to call a drafter, from what calling it has saved; a call is drafting and learning.
 
     The account is a cumulative sum (Page 1954) of the milliseconds saved, held between two limits.
     """
 
     def __init__(self) -> None:
         self._paused = False
-        self._free = False
+        self._cheap = False
         self._times: deque[float] = deque(maxlen=TIMES_KEPT)
         self._times_per_node: deque[float] = deque(maxlen=TIMES_KEPT)
         self._ms = 0.0
@@ -70,13 +71,18 @@ class Calls:
         return self._ms
 
     @property
-    def free(self) -> bool:
-        """Whether a call is next to free."""
-        return self._free
+    def paused(self) -> bool:
+        """Whether the drafter is asked only to see whether it pays again."""
+        return self._paused
+
+    @property
+    def cheap(self) -> bool:
+        """Whether a call takes a small part of a pass."""
+        return self._cheap
 
     @property
     def node_ms(self) -> float:
-        """What a further node takes, where a call is not next to free."""
+        """What a further node takes, where a call is not cheap."""
         return self._node_ms
 
     @property
@@ -86,7 +92,7 @@ class Calls:
         Whenever it was found not to pay, half as many as then; one more for each call in full
         credit. So a drafter whose short drafts pay and whose long ones do not is kept to the short.
         """
-        if self._free:
+        if self._cheap:
             return math.inf
         return self._limit if self._account >= 0.0 and self._calls >= TRIAL else PROBE_NODES
 
@@ -118,18 +124,19 @@ class Calls:
         self._times.append(call_ms)
         usual = without_largest(self._times)
         self._ms = sum(usual) / len(usual)
-        self._free = self._ms < FREE * plain_ms
+        self._cheap = self._ms < CHEAP * plain_ms
         if nodes:
             # The least of the averages: in a short draft each node bears much of what a call takes
             # in any case.
             self._times_per_node.append(call_ms / nodes)
-            self._node_ms = 0.0 if self._free else min(self._times_per_node)
-        saved_ms -= min(call_ms, usual[-1])
+            self._node_ms = 0.0 if self._cheap else min(self._times_per_node)
+        # A call that waited for what else the machine does is not the drafter's fault.
+        saved_ms -= min(call_ms, max(usual[-1], nodes * self._node_ms))
         credit = CREDIT * max(plain_ms, self._ms)
         self._account = min(max(self._account + saved_ms, -credit), credit)
-        self._longest_wait = math.ceil(self._ms / (SHARE * plain_ms))
+        self._longest_wait = max(FIRST_WAIT, round(self._ms / (SHARE * plain_ms)))
         first_wait = max(FIRST_WAIT, round(FIRST_SHARE * self._longest_wait))
-        if self._account == credit or self._free:
+        if self._account == credit:
             self._paused = False
             self._wait = first_wait
             self._limit += 1

@@ -32,8 +32,12 @@ FORGET: Final = 0.95
 than twice as much, because nodes that are not verified take time too."""
 
 LOOK_EVERY: Final = 8
-"""Where drafting is next to free, one step in so many is learned from, and times are looked up
-anew: a step is short, and Python's part of it is not to be noticed."""
+"""Where drafting is cheap, one step in so many is learned from, and times are looked up anew: a
+step is short, and Python's part of it is not to be noticed. With several sequences it is one in as
+many fewer, for their steps are longer, and what drafts cost them decides more narrowly."""
+
+LOOK_LEAST: Final = 2
+"""One step in so many at the most."""
 
 
 class CostController(Controller):
@@ -45,8 +49,9 @@ class CostController(Controller):
         (sequences + Σ probabilities) / (drafting + the pass over that many rows + all else)
 
     greatest. The time of a pass is the measured curve, corrected by the passes that are made; the
-    sequences' contexts and the rows that others have in the pass are part of it. All else is what
-    steps have taken beside: verifying, learning, text.
+    sequences' contexts and the rows that others have in the pass are part of it, but for what a
+    prompt's rows take: that time passes whatever is drafted, and beside it any draft would seem
+    cheap. All else is what steps have taken beside: verifying, text.
 
     A drafter that takes a noticeable part of a pass is asked only while that saves time, and is
     asked for no node that is not worth drafting.
@@ -86,15 +91,17 @@ class CostController(Controller):
         self._rate = 0.0
         self._ids: set[int] = set()
         self._rest_ms = 0.0
+        self._rests = 0
         self._looked_up = (0, 0, 0)
         self._steps = 0
         self._times: NDArray[np.float64] = np.zeros(0)
         self._row_ms = 0.0
         self._worth = float(self._max_nodes)
 
-    @property
-    def _due(self) -> bool:
-        return not self._calls.free or self._steps % LOOK_EVERY == 0
+    def _due(self, sequences: int) -> bool:
+        if self._calls.paused:
+            return self._called or self._steps % LOOK_EVERY == 0
+        return not self._calls.cheap or self._steps % max(LOOK_EVERY // sequences, LOOK_LEAST) == 0
 
     def limit(self, batch: Sequence[DraftEntry], room: Room) -> None:
         """As many nodes as may pay; none at steps at which the drafter is not to be asked."""
@@ -131,12 +138,15 @@ class CostController(Controller):
 
     def _look_up(self, room: Room, further: int) -> None:
         """Find what steps with 0, 1, … `further` drafted rows take, and the least a row adds."""
-        key = len(room.rows), room.decoding, further
-        if self._due or key != self._looked_up or len(room.rows) != room.decoding:
+        key, others = (len(room.rows), room.decoding, further), len(room.rows) > room.decoding
+        if self._due(room.decoding) or key != self._looked_up or others:
             self._looked_up = key
             times = self._passes.ms(room.rows, further)
-            self._times = times + (self._calls.ms + self._rest_ms)
+            if others:
+                times += self._passes.pass_ms(room.rows[: room.decoding]) - times[0]
             self._row_ms = max(float((times[1:] - times[:-1]).min()), 0.0)
+            times += self._calls.ms + self._rest_ms
+            self._times = times
 
     def choose(self, batch: Sequence[DraftEntry], trees: Sequence[Tree], room: Room) -> list[Tree]:
         """The best prefix of all nodes, likeliest first."""
@@ -161,10 +171,12 @@ class CostController(Controller):
     def observe(self, batch: Sequence[Observation], report: PassReport) -> None:
         """Correct the times of passes, and see whether the drafter pays."""
         self._steps += 1
-        if not self._due or not only_decoding(batch, report):
+        if not self._due(len(report.rows)) or not only_decoding(batch, report):
             return
-        rest_ms = report.sampling_ms + report.rest_ms
-        self._rest_ms += (rest_ms - self._rest_ms) / min(self._steps, REST_MEMORY)
+        if report.rest_ms is not None:
+            self._rests += 1
+            rest_ms = report.sampling_ms + report.rest_ms
+            self._rest_ms += (rest_ms - self._rest_ms) / min(self._rests, REST_MEMORY)
         self._passes.observe(report.rows, report.pass_ms)
         tokens = len(report.rows) + sum(len(o.verdict.accepted) for o in batch)
         if self._called:

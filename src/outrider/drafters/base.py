@@ -47,12 +47,15 @@ class Observation:
         tree: the tree that was verified, after the controller trimmed it.
         verdict: what was accepted.
         root: the pending token's row in the pass; node i is row root + 1 + i.
+        asked: False where the controller asked for no draft, because none would have paid. What
+            such a step teaches may be left out, for learning takes time too.
     """
 
     entry: DraftEntry
     tree: Tree
     verdict: Verdict
     root: int = field(default=0)
+    asked: bool = True
 
 
 class Drafter(ABC):

@@ -7,14 +7,17 @@ pays everywhere once it has seen some text.
 
 The work is done in the extension, by one `Grower`: sources guess tokens and say how good their
 evidence is, counting turns evidence into probability, and the tree grows where it is likeliest to
-be accepted. Every step is judged, whether anything was drafted or not, so that what does not pay
-now is noticed when it does.
+be accepted. Every step that a draft was asked for is judged, whether anything of it was verified or
+not, so that what does not pay now is noticed when it does. One call of the extension drafts for a
+whole batch, and one learns from it: beside a pass each line of Python is dear.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+import numpy as np
 
 from outrider import _native
 from outrider.drafters.base import DraftEntry, Drafter, Observation
@@ -23,6 +26,8 @@ from outrider.tree import EMPTY, Tree
 
 RECYCLE: Final = "recycle"
 SOURCES: Final = ("ngram", "suffix", RECYCLE)
+NO_ROWS: Final = np.zeros((0, 0), np.int32)
+NO_LOGITS: Final = np.zeros((0, 0), np.float32)
 
 
 class FreeDrafter(Drafter):
@@ -53,7 +58,6 @@ class FreeDrafter(Drafter):
     ) -> None:
         super().__init__(target)
         names = tuple(sources)
-        self._lengths: dict[int, int] = {}
         self._recycles = RECYCLE in names
         self._mixes = len(names) > 1
         self._grower = _native.Grower(
@@ -64,72 +68,62 @@ class FreeDrafter(Drafter):
         """Index the prompt."""
         sampler = entry.sampler
         self._grower.begin(entry.id, entry.prompt_length, sampler.sampling.temperature, sampler)
-        self._lengths[entry.id] = 0
-        self._read(entry, len(entry.tokens))
+        self._grower.extend(entry.id, entry.tokens)
 
     def draft(self, batch: Sequence[DraftEntry]) -> list[Tree]:
-        """One tree an entry; empty where nothing is guessed.
+        """One tree an entry; empty where nothing is guessed or asked for.
 
         Raises:
             UsageError: an entry never began.
         """
-        return [self._draft(entry) for entry in batch]
+        if not any(entry.max_nodes for entry in batch):
+            return [EMPTY] * len(batch)
+        drafted = self._grower.draft(
+            [entry.id for entry in batch],
+            [entry.tokens for entry in batch],
+            [entry.max_nodes for entry in batch],
+            [entry.max_depth for entry in batch],
+            [entry.min_path_probability for entry in batch],
+        )
+        return [
+            Tree(tokens, parents, probabilities, origins=origins if self._mixes else ())
+            if tokens
+            else EMPTY
+            for tokens, parents, probabilities, origins in drafted
+        ]
 
     def observe(self, batch: Sequence[Observation], outcome: Pass) -> None:
         """Judge what would have been guessed for each token that came, then learn from the rows.
 
+        Steps that are not to be learned from are skipped; their tokens are read with the next.
+
         Raises:
             UsageError: an entry never began.
         """
-        for observation in batch:
-            tree, verdict = observation.tree, observation.verdict
-            came = [*(tree.tokens[node] for node in verdict.accepted), verdict.token]
-            # Steps that were never told about are read unjudged.
-            self._read(observation.entry, len(observation.entry.tokens) - len(came))
-            self._grower.judge(observation.entry.id, came)
+        batch = [observation for observation in batch if observation.asked]
+        if not batch:
+            return
+        continuations, logits = NO_ROWS, NO_LOGITS
         if self._recycles:
-            self._recycle(batch, outcome)
-        for observation in batch:
-            self._read(observation.entry, len(observation.entry.tokens))
+            rows = [row for o in batch for row in range(o.root, o.root + 1 + len(o.tree))]
+            continuations, logits = outcome.best(rows, self._grower.k)
+        self._grower.observe(
+            [o.entry.id for o in batch],
+            [o.entry.tokens for o in batch],
+            [len(o.verdict.accepted) + 1 for o in batch],
+            [o.tree.tokens for o in batch],
+            [o.tree.parents for o in batch],
+            continuations,
+            logits,
+        )
 
     def end(self, entry: DraftEntry) -> None:
         """Forget the entry; with `past` its output is remembered."""
-        self._lengths.pop(entry.id, None)
-        self._grower.end(entry.id)
+        self._grower.end(entry.id, entry.tokens)
 
     def reset(self) -> None:
         """Forget probabilities, recycled rows and past outputs."""
         self._grower.reset()
-
-    def _draft(self, entry: DraftEntry) -> Tree:
-        grower = self._grower
-        tokens, parents, probabilities, origins = grower.draft(
-            entry.id,
-            entry.tokens[self._lengths.get(entry.id, 0) :],
-            entry.max_nodes,
-            entry.max_depth,
-            entry.min_path_probability,
-        )
-        self._lengths[entry.id] = len(entry.tokens)
-        if not tokens:
-            return EMPTY
-        return Tree(tokens, parents, probabilities, origins=origins if self._mixes else ())
-
-    def _read(self, entry: DraftEntry, end: int) -> None:
-        start = self._lengths.get(entry.id, 0)
-        if start < end:
-            self._grower.extend(entry.id, entry.tokens[start:end])
-            self._lengths[entry.id] = end
-
-    def _recycle(self, batch: Sequence[Observation], outcome: Pass) -> None:
-        rows = [row for o in batch for row in range(o.root, o.root + 1 + len(o.tree))]
-        continuations, logits = outcome.best(rows, self._grower.k)
-        first = 0
-        for o in batch:
-            self._grower.recycle(
-                o.entry.id, o.tree.tokens, o.tree.parents, continuations, logits, first
-            )
-            first += 1 + len(o.tree)
 
 
 class NgramDrafter(FreeDrafter):

@@ -72,15 +72,16 @@ class CostCurve:
 
     def ms(self, rows: Sequence[tuple[int, int]], layers: int | None = None) -> float:
         """Predicted milliseconds of a pass; see `Cost.ms`."""
-        total = sum(count for _, count in rows)
+        total = first = further = 0
+        for context, count in rows:
+            if count:
+                total += count
+                first += context
+                further += context * (count - 1)
         depth = 1.0 if layers is None else layers / self.layers
         outside = 1.0 - self.layer_share * self.layers
         base = self.base(total) * (outside + (1.0 - outside) * depth)
-        attention = sum(
-            context / 1000 * (self.first_row_ms + self.other_row_ms * (count - 1))
-            for context, count in rows
-            if count
-        )
+        attention = (first * self.first_row_ms + further * self.other_row_ms) / 1000
         return base + attention * depth + self.sampling_ms * len(rows)
 
 

@@ -77,6 +77,7 @@ def test_a_drafter_that_takes_time_is_asked_for_what_pays(alpha: float, call_ms:
     st.integers(0, 5),
 )
 @example(ListedCost([1.0, 1.0]), 0.8125, 0.5, 1.0, False, 1)
+@example(ListedCost([1.0, 1.0, 1.25]), 1.0, 0.75, 0.75, False, 0)
 def test_never_slower_than_plain_by_more_than_the_bound(
     cost: ListedCost, alpha: float, call_ms: float, stated: float, heeds: bool, seed: int
 ) -> None:
@@ -215,9 +216,25 @@ def test_options_out_of_range(option: dict) -> None:
         CostController(ToyCost(), **option)
 
 
+def test_drafts_are_no_better_beside_a_prompt() -> None:
+    """A row costs as much there, and the prompt's time passes in any case."""
+    cost = ListedCost([10.0 + 0.5 * m for m in range(1, 400)])
+    batch, chain = entries(1), Tree.chain([1] * 4, [0.4] * 4)
+    chosen = []
+    for prompt in ((), ((0, 256),)):
+        controller = CostController(cost)
+        for entry in batch:
+            entry.max_nodes = 50
+        room = Room(50, ((1, 1), *prompt), 1)
+        controller.limit(batch, room)
+        chosen += controller.choose(batch, [chain], room)
+    assert chosen[0] == chosen[1]
+    assert 0 < len(chosen[0]) < len(chain)
+
+
 def test_the_times_of_a_pass_with_a_prompt_are_not_kept_for_the_next() -> None:
     """As many sequences are in both passes, but 200 rows of a prompt in the first alone."""
-    cost = ListedCost([1.0 + 0.1 * m for m in range(1, 400)])
+    cost = ListedCost([1.0 + 0.1 * min(m, 100) for m in range(1, 400)])
     controller, batch = CostController(cost), entries(2)
     rows = tuple((len(entry.tokens), 1) for entry in batch)
     seen = [Observation(entry, EMPTY, Verdict((), 1)) for entry in batch]

@@ -105,3 +105,17 @@ def test_passes_with_prompts_are_told_apart() -> None:
     assert seen(3, 1, 1)  # a third sequence decodes plainly
     assert not seen(3, 1, 200)
     assert not seen(3, 200)
+
+
+def test_proportions_are_found_within_a_hundred_passes_of_many_sizes() -> None:
+    """A curve that was measured while the machine was busy says too little of further rows."""
+    true = np.array([1.0 + 0.1 * max(m - 2, 0) for m in range(1, 25)])
+    times, random = (
+        PassTimes(ListedCost((1.0 + (true - 1.0) / 4).tolist())),
+        np.random.default_rng(5),
+    )
+    for _ in range(100):
+        rows = int(random.integers(8, 25))
+        times.observe([(1, rows)], 3.0 * true[rows - 1] * random.uniform(0.95, 1.05))
+    ms = times.ms([(1, 8)], 16)
+    assert ms / ms[0] == pytest.approx(true[7:] / true[7], rel=0.06)

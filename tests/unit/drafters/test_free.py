@@ -165,11 +165,12 @@ def test_the_oldest_outputs_are_forgotten() -> None:
     def finish(tokens: Sequence[int]) -> None:
         grower.begin(0, 0, 0.0)
         grower.extend(0, tokens)
-        grower.end(0)
+        grower.end(0, [])
 
     def proposed(tokens: Sequence[int]) -> tuple[int, ...]:
         grower.begin(1, 0, 0.0)
-        return grower.draft(1, tokens, 8, 1, 0.0)[0]
+        ((drafted, *_),) = grower.draft([1], [list(tokens)], [8], [1], [0.0])
+        return drafted
 
     finish([40, 41, 42, 43])
     assert proposed([40, 41, 42]) == (43,)
@@ -384,6 +385,63 @@ def test_steps_that_nobody_told_of_are_read_unjudged() -> None:
     assert drafter.draft([entry])[0].tokens[0] == 1
 
 
+@pytest.mark.parametrize("make", [NgramDrafter, SuffixDrafter])
+def test_steps_that_need_not_be_learned_from_are_read_later(
+    make: Callable[[ToyEngine], FreeDrafter],
+) -> None:
+    told, skipped = (make(ToyEngine()) for _ in range(2))
+    entries = [begun(drafter, entry_of([1, 2, 3, 4], 4, 4)) for drafter in (told, skipped)]
+    for drafter, entry in zip((told, skipped), entries, strict=True):
+        for token in (5, 6, 1, 2):
+            entry.tokens.append(token)
+            observation = Observation(entry, EMPTY, Verdict((), token), asked=drafter is told)
+            drafter.observe([observation], ANY)
+    trees = [told.draft(entries[:1])[0], skipped.draft(entries[1:])[0]]
+    assert trees[0].tokens == trees[1].tokens == (3, 4, 5, 6)
+
+
+def test_rows_of_steps_that_need_not_be_learned_from_are_not_recycled() -> None:
+    drafter = RecycleDrafter(ToyEngine(), k=1)
+    entry = begun(drafter, entry_of([1, 2]))
+    entry.tokens.append(9)
+    drafter.observe([Observation(entry, EMPTY, Verdict((), 9), asked=False)], favouring([3]))
+    assert not guessed(drafter, [1, 2])
+
+
+def test_past_outputs_are_whole_even_if_their_end_was_not_learned_from() -> None:
+    drafter = SuffixDrafter(ToyEngine(), past=True)
+    entry = begun(drafter, entry_of([1, 2]))
+    entry.tokens += [3, 4, 5]
+    drafter.end(entry)
+    assert guessed(drafter, [7, 3, 4]).keys() == {5}
+
+
+def test_each_entry_of_a_batch_learns_from_its_own_rows() -> None:
+    drafter = RecycleDrafter(ToyEngine(), k=1)
+    one, other = begun(drafter, entry_of([1, 2])), begun(drafter, entry_of([3, 4], number=1))
+    for entry in (one, other):
+        entry.tokens.append(9)
+    seen = [
+        Observation(one, Tree.chain([7], [0.5]), Verdict((), 9), root=0),
+        Observation(other, EMPTY, Verdict((), 9), root=2),
+    ]
+    drafter.observe(seen, favouring([10], [11], [12]))
+    assert list(guessed(drafter, [1, 2])) == [10]
+    assert list(guessed(drafter, [2, 7])) == [11]
+    assert list(guessed(drafter, [3, 4])) == [12]
+
+
+def test_a_batch_gets_the_drafts_of_its_entries() -> None:
+    texts = [[1, 2, 3, 1], [5, 6, 5, 6], [8, 9]]
+    drafter = FreeDrafter(ToyEngine(), ("ngram", "suffix"))
+    batch = [begun(drafter, entry_of(text, 4, 2, i)) for i, text in enumerate(texts)]
+    batch[1].max_nodes = 0
+    alone = [drafter.draft([entry])[0] for entry in batch]
+    assert drafter.draft(batch) == alone
+    assert alone[0].tokens == (2, 3)
+    assert alone[1:] == [EMPTY, EMPTY]
+
+
 def test_an_entry_that_never_began() -> None:
     drafter = SuffixDrafter(ToyEngine())
     entry = entry_of([1, 2], number=5)
@@ -406,11 +464,17 @@ def test_what_the_extension_refuses() -> None:
         grower.extend(0, [VOCAB])
     ids, logits = np.zeros((1, 2), np.int32), np.zeros((1, 2), np.float32)
     with pytest.raises(UsageError, match="continuations of 2 rows"):
-        grower.recycle(0, [1], [-1], ids, logits, 0)
+        grower.observe([0], [[3]], [1], [[1]], [[-1]], ids, logits)
     with pytest.raises(UsageError, match="does not follow its parent"):
-        grower.recycle(0, [1], [0], np.zeros((2, 2), np.int32), np.zeros((2, 2), np.float32), 0)
+        grower.observe([0], [[3]], [1], [[1]], [[0]], np.repeat(ids, 2, 0), np.repeat(logits, 2, 0))
+    with pytest.raises(UsageError, match="differ in length"):
+        grower.observe([0], [[3]], [1], [[1]], [[]], np.repeat(ids, 2, 0), np.repeat(logits, 2, 0))
     with pytest.raises(UsageError, match="outside the vocabulary"):
-        grower.recycle(0, [], [], ids + VOCAB, logits, 0)
+        grower.observe([0], [[3]], [1], [[]], [[]], ids + VOCAB, logits)
+    with pytest.raises(UsageError, match="differ in number"):
+        grower.observe([0], [], [1], [[]], [[]], ids, logits)
+    with pytest.raises(UsageError, match="differ in number"):
+        grower.draft([0], [[3]], [1], [1], [])
     with pytest.raises(UsageError, match="no source of drafts"):
         _native.Grower(["magic"], VOCAB, True, 1, 4, False, 2)
 
@@ -439,14 +503,13 @@ def test_without_the_noise_it_is_a_toss_up() -> None:
     sampler = Sampler(Sampling(temperature=1.0), vocab_size=VOCAB, seed=0)
     ids, logits = np.array([[1, 2]], np.int32), np.zeros((1, 2), np.float32)
     grower.begin(0, 1, 1.0)
-    grower.extend(0, [1])
+    text = [1]
     right = []
     for position in range(1, 600):
-        tokens, *_ = grower.draft(0, [], 1, 1, 0.0)
+        ((tokens, *_),) = grower.draft([0], [text], [1], [1], [0.0])
         noise = sampler.noise(position, [1, 2])
         token = 1 if noise[0] > noise[1] else 2
         right.append(bool(tokens) and tokens[0] == token)
-        grower.judge(0, [token])
-        grower.recycle(0, [], [], ids, logits, 0)
-        grower.extend(0, [token])
+        text.append(token)
+        grower.observe([0], [text], [1], [[]], [[]], ids, logits)
     assert 0.35 < np.mean(right[300:]) < 0.65
