@@ -49,7 +49,7 @@ class Plan:
 
     def tuned_for(self, fingerprint: str) -> bool:
         """Whether nothing says that the plan was found with another model's file."""
-        return self.record.get("fingerprint", fingerprint) == fingerprint
+        return bool(self.record.get("fingerprint", fingerprint) == fingerprint)
 
     @classmethod
     def parse(cls, text: str) -> Self:

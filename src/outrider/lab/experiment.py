@@ -84,6 +84,14 @@ class Arm:
 PLAIN_ARM: Final = Arm(name="plain", settings={"speculation": False}, against="plain")
 
 
+def fixed_arm(name: str, drafter: str, length: int) -> Arm:
+    """An arm that drafts so many tokens at every step, held against plain decoding."""
+    return Arm(
+        name=name,
+        settings={"drafter": drafter, "controller": FIXED, "num_draft_tokens": length},
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One planned measurement.

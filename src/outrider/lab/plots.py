@@ -9,6 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outrider.errors import UsageError
 from outrider.lab.experiment import Plot
 from outrider.lab.statistics import Interval
@@ -119,6 +122,27 @@ def whiskers(
     for x, value in known:
         if value.low is not None and value.high is not None:
             axes.vlines(x, value.low, value.high, color=colour, linewidth=1.2)
+
+
+def strips(
+    axes: Axes,
+    names: Sequence[str],
+    ratios: Sequence[NDArray[np.float64]],
+    totals: Sequence[Interval | None],
+    colours: Sequence[str],
+) -> None:
+    """Rows of ratios of speeds: a dot for each prompt, a bar with its interval for all together."""
+    for row, (each, total, colour) in enumerate(zip(ratios, totals, colours, strict=True)):
+        axes.plot(each, [row] * len(each), "o", color=colour, alpha=0.45, markersize=4)
+        if total is not None:
+            axes.vlines(total.value, row - 0.35, row + 0.35, color=INK, linewidth=2)
+            if total.low is not None and total.high is not None:
+                axes.hlines(row, total.low, total.high, color=INK, linewidth=1.5)
+    axes.axvline(1.0, color=FAINT, linewidth=1)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("times as fast as plain decoding")
 
 
 def break_even(axes: Axes) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from outrider.lab.experiment import (
-    FIXED,
     PLAIN_ARM,
     Arm,
     Bench,
@@ -18,9 +17,10 @@ from outrider.lab.experiment import (
     Section,
     Setup,
     Table,
+    fixed_arm,
 )
 from outrider.lab.experiments.words import exactness, share, times, verdict
-from outrider.lab.plots import FAINT, INK
+from outrider.lab.plots import FAINT, strips
 from outrider.lab.results import Results
 from outrider.lab.speed_plot import COLOURS
 from outrider.prompts import Prompt
@@ -60,17 +60,7 @@ class Adaptive(Experiment):
         drafter = self._drafter or setup.drafter
         return [
             PLAIN_ARM,
-            *(
-                Arm(
-                    name=_fixed(length),
-                    settings={
-                        "drafter": drafter,
-                        "controller": FIXED,
-                        "num_draft_tokens": length,
-                    },
-                )
-                for length in LENGTHS
-            ),
+            *(fixed_arm(_fixed(length), drafter, length) for length in LENGTHS),
             *(
                 Arm(name=controller, settings={"drafter": drafter, "controller": controller})
                 for controller in CONTROLLERS
@@ -143,17 +133,11 @@ def _row(results: Results, arm: str, fixed: str) -> tuple[str, ...]:
 
 def _draw(figure: Figure, results: Results, arms: Sequence[str], best: float) -> None:
     axes = figure.subplots()
-    for row, arm in enumerate(arms):
-        colour = COLOURS[1 if arm in CONTROLLERS else 0]
-        ratios, ratio = results.ratios(arm), results.total(arm)
-        axes.plot(ratios, [row] * len(ratios), "o", color=colour, alpha=0.4, markersize=4)
-        if ratio is not None:
-            axes.vlines(ratio.value, row - 0.35, row + 0.35, color=INK, linewidth=2)
-            if ratio.low is not None and ratio.high is not None:
-                axes.hlines(row, ratio.low, ratio.high, color=INK, linewidth=1.5)
-    axes.axvline(1.0, color=FAINT, linewidth=1)
+    strips(
+        axes,
+        arms,
+        [results.ratios(arm) for arm in arms],
+        [results.total(arm) for arm in arms],
+        [COLOURS[1 if arm in CONTROLLERS else 0] for arm in arms],
+    )
     axes.axvline(best, color=FAINT, linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(arms)), arms)
-    axes.set_ylim(len(arms) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("times as fast as plain decoding")

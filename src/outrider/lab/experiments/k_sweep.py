@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from outrider.lab.experiment import (
-    FIXED,
     PLAIN_ARM,
     Arm,
     Experiment,
@@ -15,6 +14,7 @@ from outrider.lab.experiment import (
     Section,
     Setup,
     Table,
+    fixed_arm,
 )
 from outrider.lab.experiments.words import (
     conditional,
@@ -57,17 +57,7 @@ class KSweep(Experiment):
         drafter = self._drafter or setup.drafter
         return [
             PLAIN_ARM,
-            *(
-                Arm(
-                    name=_arm(length),
-                    settings={
-                        "drafter": drafter,
-                        "controller": FIXED,
-                        "num_draft_tokens": length,
-                    },
-                )
-                for length in LENGTHS
-            ),
+            *(fixed_arm(_arm(length), drafter, length) for length in LENGTHS),
         ]
 
     def section(self, results: Results) -> Section:

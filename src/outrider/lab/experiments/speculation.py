@@ -15,6 +15,7 @@ from outrider.lab.experiment import (
     Section,
     Setup,
     Table,
+    fixed_arm,
 )
 from outrider.lab.experiments.words import (
     exactness,
@@ -24,10 +25,10 @@ from outrider.lab.experiments.words import (
     times,
     verdict,
 )
-from outrider.lab.plots import FAINT, INK
+from outrider.lab.plots import FAINT, strips
 from outrider.lab.results import Results
 from outrider.lab.speed_plot import COLOURS
-from outrider.lab.statistics import ENOUGH, Finding, finding
+from outrider.lab.statistics import Finding, finding
 from outrider.theory import acceptance_rate, alpha_of_rate, break_even
 
 if TYPE_CHECKING:
@@ -48,17 +49,7 @@ class SpeculationExperiment(Experiment):
         return [
             PLAIN_ARM,
             *(Arm(name=drafter, settings={"drafter": drafter}) for drafter in setup.drafters),
-            *(
-                Arm(
-                    name=_fixed(drafter),
-                    settings={
-                        "drafter": drafter,
-                        "controller": FIXED,
-                        "num_draft_tokens": LENGTH,
-                    },
-                )
-                for drafter in setup.drafters
-            ),
+            *(fixed_arm(_fixed(drafter), drafter, LENGTH) for drafter in setup.drafters),
         ]
 
     def section(self, results: Results) -> Section:
@@ -219,19 +210,13 @@ def _row(results: Results, arm: str) -> tuple[str, ...]:
 def _draw_speedups(figure: Figure, results: Results, arms: Sequence[str]) -> None:
     axes = figure.subplots()
     drafters = list(results.setup.drafters)
-    for row, arm in enumerate(arms):
-        colour = COLOURS[drafters.index(arm.partition(f", {FIXED}")[0]) % len(COLOURS)]
-        ratios, ratio = results.ratios(arm), results.total(arm)
-        axes.plot(ratios, [row] * len(ratios), "o", color=colour, alpha=0.45, markersize=4)
-        if ratio is not None:
-            axes.vlines(ratio.value, row - 0.35, row + 0.35, color=INK, linewidth=2)
-            if ratio.low is not None and ratio.high is not None and ratio.units >= ENOUGH:
-                axes.hlines(row, ratio.low, ratio.high, color=INK, linewidth=1.5)
-    axes.axvline(1.0, color=FAINT, linewidth=1)
-    axes.set_yticks(range(len(arms)), arms)
-    axes.set_ylim(len(arms) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("times as fast as plain decoding")
+    strips(
+        axes,
+        arms,
+        [results.ratios(arm) for arm in arms],
+        [results.total(arm) for arm in arms],
+        [COLOURS[drafters.index(arm.removesuffix(_fixed(""))) % len(COLOURS)] for arm in arms],
+    )
 
 
 def _draw_theory(figure: Figure, results: Results, drafters: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from outrider.lab.experiment import (
-    FIXED,
     PLAIN_ARM,
     Arm,
     Experiment,
@@ -14,6 +13,7 @@ from outrider.lab.experiment import (
     Section,
     Setup,
     Table,
+    fixed_arm,
 )
 from outrider.lab.experiments.words import exactness, share, times, verdict
 from outrider.lab.plots import break_even, whiskers
@@ -40,18 +40,7 @@ class Trees(Experiment):
         """Plain, and a drafter of each shape at each number of nodes."""
         return [
             PLAIN_ARM,
-            *(
-                Arm(
-                    name=_arm(drafter, rows),
-                    settings={
-                        "drafter": drafter,
-                        "controller": FIXED,
-                        "num_draft_tokens": rows,
-                    },
-                )
-                for rows in ROWS
-                for drafter in SHAPES
-            ),
+            *(fixed_arm(_arm(drafter, rows), drafter, rows) for rows in ROWS for drafter in SHAPES),
         ]
 
     def section(self, results: Results) -> Section:
