@@ -23,7 +23,7 @@ from outrider.lab.walk import BLANK, numbers, walk
 from outrider.types import Sampling
 
 PLOTS: Final = "plots"
-TOO_EARLY: Final = "Not every arm has been measured on a prompt yet."
+TOO_EARLY: Final = "There is no prompt yet that every arm answered with two tokens or more."
 
 ALLOWED_SHARE: Final = 0.01
 """Of the harness, beside what it measures."""

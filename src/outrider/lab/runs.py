@@ -197,14 +197,18 @@ def results_of(folder: RunFolder) -> dict[str, Results]:
 
 
 def compared(experiment: Experiment, results: Results) -> Results | None:
-    """What all arms of an experiment were measured on; None where some arm has nothing of it.
+    """What all arms of an experiment were measured on; None where that is nothing to compare.
+
+    Of answers at least one of each arm has to have two tokens, or there is no speed.
 
     Raises:
         UsageError: the setup has not what the experiment needs.
     """
     arms = arms_by_name(experiment, results.setup)
     paired = results.paired(arms)
-    return paired if all(paired.of(arm) for arm in arms) else None
+    if all(any(_counts(m) for m in paired.of(arm)) for arm in arms):
+        return paired
+    return None
 
 
 def harness_share(measurements: Sequence[Measurement]) -> float:
@@ -263,6 +267,11 @@ class Estimate:
             left * (self._seen[key][0] / self._seen[key][1] if key in self._seen else ms / count)
             for key, left in self._left.items()
         )
+
+
+def _counts(measurement: Measurement) -> bool:
+    """Whether it measured anything: a speed, or whatever else there is to measure."""
+    return bool(measurement.values) or any(s.decode[1] for s in measurement.samples)
 
 
 def _arms_of(cells: Iterable[Cell]) -> list[str]:
