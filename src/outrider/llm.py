@@ -29,6 +29,8 @@ from outrider.types import MAX_SEED, Completion, Event, Message, Request, Specul
 
 MAX_STREAMS = 16
 SPECULATION_VARIABLE = "OUTRIDER_SPECULATION"
+SPECULATION_ALIAS = "ENABLE_SPECULATIVE_DECODING"
+"""What pipelines that were written for other engines call it; the name of our own wins."""
 _SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
 
 
@@ -76,7 +78,7 @@ class LLM:
         num_draft_tokens: drafted tokens a step at most.
         verification: which drafted tokens stand, by its registered name.
         speculation: False decodes plainly whatever is asked for; None takes OUTRIDER_SPECULATION
-            (on or off), else True.
+            (on or off), else ENABLE_SPECULATIVE_DECODING, else True.
         seed: for requests without one; None draws one for each, and their completions record it.
         accept_terms: accept the terms the model comes under, and those of its draft model.
         progress: told how far the model's download is, and then its loading, by the calling
@@ -497,11 +499,14 @@ def _switch(given: bool | None) -> tuple[bool, str | None]:
     """Whether to speculate at all, and what switched it off."""
     if given is not None:
         return given, None if given else "speculation is switched off"
-    text = os.environ.get(SPECULATION_VARIABLE, "on")
+    variable = SPECULATION_VARIABLE
+    if variable not in os.environ and SPECULATION_ALIAS in os.environ:
+        variable = SPECULATION_ALIAS
+    text = os.environ.get(variable, "on")
     if text.lower() not in _SWITCH:
-        raise UsageError(f"{SPECULATION_VARIABLE} has to be on or off, not {text!r}.")
+        raise UsageError(f"{variable} has to be on or off, not {text!r}.")
     on = _SWITCH[text.lower()]
-    return on, None if on else f"{SPECULATION_VARIABLE} switches it off"
+    return on, None if on else f"{variable} switches it off"
 
 
 def _finish_all(

@@ -6,8 +6,8 @@ All are small, immutable and checked when they are made, so that nothing below h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
@@ -289,6 +289,20 @@ class Usage:
     def mean_accepted_length(self) -> float:
         """Tokens gained a pass, bonus token included; 0 before the first step."""
         return (self.steps + self.accepted_tokens) / self.steps if self.steps else 0.0
+
+
+def summed(usages: Iterable[Usage]) -> Usage:
+    """The counters and times of several completions added up; positions one by one."""
+    total = Usage()
+    for usage in usages:
+        for item in fields(Usage):
+            if isinstance(value := getattr(usage, item.name), int | float):
+                setattr(total, item.name, getattr(total, item.name) + value)
+        positions = total.accepted_per_position
+        positions.extend([0] * (len(usage.accepted_per_position) - len(positions)))
+        for i, count in enumerate(usage.accepted_per_position):
+            positions[i] += count
+    return total
 
 
 @dataclass(slots=True)

@@ -288,6 +288,20 @@ def test_decoding_takes_the_space_away(text: str) -> None:
     assert PREFIXING.decode(PREFIXING.encode(single)) == single
 
 
+def test_a_text_that_goes_on_has_no_space_put_in_front() -> None:
+    whole = PREFIXING.encode("hello")
+    assert PREFIXING.decode(whole) == "hello"
+    more = PREFIXING.encode("hello", continues=True)
+    assert PREFIXING.decode(more, continues=True) == "hello"
+    assert PREFIXING.decode(whole, continues=True) == " hello"
+
+
+def test_ids_mean_the_same_where_the_names_do() -> None:
+    other = small_tokenizer(add_space_prefix=None)
+    assert PREFIXING.same_ids(PREFIXING)
+    assert PREFIXING.same_ids(other)
+
+
 def test_a_text_that_continues_keeps_its_space() -> None:
     ids = PREFIXING.encode("hello world")
     assert PREFIXING.decode(ids[1:]) == "world"

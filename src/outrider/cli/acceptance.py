@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import fields
 from typing import Final
 
 import typer
@@ -22,20 +20,6 @@ BAR: Final = 40
 
 POSITIONS: Final = 12
 """Positions that have a bar of their own; those behind are told in a line."""
-
-
-def total(usages: Sequence[Usage]) -> Usage:
-    """The counters of several completions as one."""
-    sums = Usage()
-    for usage in usages:
-        for field in fields(Usage):
-            if isinstance(value := getattr(usage, field.name), int | float):
-                setattr(sums, field.name, getattr(sums, field.name) + value)
-        positions = sums.accepted_per_position
-        positions.extend([0] * (len(usage.accepted_per_position) - len(positions)))
-        for i, count in enumerate(usage.accepted_per_position):
-            positions[i] += count
-    return sums
 
 
 def picture(

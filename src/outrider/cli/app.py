@@ -12,17 +12,21 @@ from typer.core import TyperGroup
 import outrider
 from outrider.cli import (
     INTERRUPTED,
+    answer,
     bench,
     certify,
     chat,
     doctor,
+    evaluate,
     generate,
     lab,
     memory,
     models,
+    pack,
     quantize,
     replay,
     theory,
+    think,
     tune,
 )
 from outrider.errors import OutriderError
@@ -62,13 +66,17 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.command("think")(think.think)
 app.command("pull")(models.pull)
 app.command("list")(models.list_models)
 app.command("quantize")(quantize.quantize)
+app.command("answer")(answer.answer)
+app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
 app.command("memory")(memory.memory)
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(lab.app, name="lab")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli.bench_speed import speed
+from outrider.cli.bench_thinking import thinking
 from outrider.cli.options import Json, MachineOptions, command
 from outrider.cli.output import console, print_json, show_progress, size
 
@@ -88,6 +89,7 @@ def engine(
 
 
 app.command("speed")(speed)
+app.command("thinking")(thinking)
 
 
 def _print(native: NativeEngine, measured: EngineBench) -> None:

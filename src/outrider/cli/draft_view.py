@@ -9,12 +9,12 @@ from itertools import groupby
 
 import typer
 
-from outrider.cli.acceptance import picture, total
+from outrider.cli.acceptance import picture
 from outrider.cli.draft_debug import DraftDebug, why_nothing
 from outrider.cli.output import AnswerWriter, has_colours
 from outrider.cli.palette import Palette
 from outrider.text import IncrementalText, Tokenizer
-from outrider.types import Completion, Event
+from outrider.types import Completion, Event, summed
 
 Part = tuple[str, str | None]
 """A piece of text and the drafter that proposed it; None for the model's own."""
@@ -85,7 +85,7 @@ class DraftView:
         self._debug.finish(completions)
         if not self._shows:
             return
-        usage = total([choice.usage for done in completions for choice in done.choices])
+        usage = summed(choice.usage for done in completions for choice in done.choices)
         typer.echo()
         if not usage.draft_tokens:
             typer.echo(f"nothing was drafted: {why_nothing(completions)}")

@@ -14,6 +14,7 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     SpeculationOptions,
     System,
@@ -40,10 +41,7 @@ def generate(
     prompts: PromptOptions,
     sampling: SamplingOptions,
     system: System = None,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     n: Annotated[
         int | None, typer.Option("-n", metavar="N", help="Completions of each prompt.")
     ] = None,

@@ -32,9 +32,47 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 AcceptTerms = Annotated[
     bool, typer.Option("--accept-terms", help="Accept the model's terms of use.")
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Take only N of them, evenly over their categories."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="The same seed gives the same text. [default: drawn; in answer, bench, tune and "
+        "the lab, 0]",
+    ),
+]
+Floor = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Fail unless at least this share is right. [default: none; with --check 0.1]",
+    ),
+]
 System = Annotated[
     str | None,
     typer.Option("--system", metavar="TEXT", help="The system message to begin with."),
+]
+
+Raw = Annotated[
+    bool,
+    typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        metavar="TOKENS",
+        help="Longest sequence, prompt included. [default: what the model was trained for]",
+    ),
+]
+NoSpeculation = Annotated[
+    bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
 ]
 
 
@@ -51,10 +89,7 @@ class MachineOptions:
             help="A name of the catalogue, hf:owner/repo/file.gguf, or a GGUF file.",
         ),
     ] = DEFAULT_MODEL
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
-    ] = None
+    threads: Threads = None
     kernel: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Instruction set to use. [default: the best one here]"),
@@ -65,13 +100,7 @@ class MachineOptions:
 class CacheOptions:
     """How much is kept of how many conversations."""
 
-    context: Annotated[
-        int | None,
-        typer.Option(
-            metavar="TOKENS",
-            help="Longest sequence, prompt included. [default: what the model was trained for]",
-        ),
-    ] = None
+    context: Context = None
     max_streams: Annotated[
         int | None,
         typer.Option(
@@ -105,10 +134,7 @@ class PromptOptions:
             help="JSON lines with `turns`, `prompt` or `question`, or plain text, a prompt a line.",
         ),
     ] = None
-    limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Take only N prompts, evenly over their categories."),
-    ] = None
+    limit: Limit = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +145,8 @@ class SamplingOptions:
         int | None,
         typer.Option(
             metavar="N",
-            help="Tokens to generate, at most. [default: 256; in a chat, what fits; in bench "
-            "and tune, 128; in the lab, 96 or, quick, 32]",
+            help="Tokens to generate, at most. [default: 256; in a chat and in think, what fits; "
+            "in bench and tune, 128; in the lab, 96 or, quick, 32]",
         ),
     ] = None
     temperature: Annotated[
@@ -151,14 +177,7 @@ class SamplingOptions:
         list[str] | None,
         typer.Option(metavar="TEXT", help="End before this text; may be given several times."),
     ] = None
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="The same seed gives the same text. [default: drawn; in bench, tune and the "
-            "lab, 0]",
-        ),
-    ] = None
+    seed: Seed = None
 
     def settings(self) -> dict[str, Any]:
         """What was given, as settings of `LLM.generate`."""
@@ -199,9 +218,7 @@ class SpeculationOptions:
         str | None,
         typer.Option(metavar="NAME", help="What decides how many tokens to draft. [default: cost]"),
     ] = None
-    no_speculation: Annotated[
-        bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
-    ] = False
+    no_speculation: NoSpeculation = False
     draft_debug: Annotated[
         bool,
         typer.Option(

@@ -7,15 +7,15 @@ prompts, a category or those that do not loop, take each answer's own time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from outrider import registry
 from outrider.errors import UsageError
 from outrider.lab.contest import PLAIN, Sample, decode_of, end_to_end_of
 from outrider.lab.statistics import ENOUGH, Interval, Times, looping, speedup
 from outrider.plan import Plan
-from outrider.types import Usage
+from outrider.types import Usage, summed
 
 Measure = Callable[[Sequence[Sample]], tuple[float, int]]
 """Milliseconds and tokens of answers that belong together."""
@@ -24,8 +24,6 @@ Unit = Callable[[Sample], int]
 """What an answer is measured with: its group, or its prompt alone."""
 
 PHASES = ("draft", "pass", "sampling", "rest")
-
-SUMMED = tuple(f.name for f in fields(Usage) if f.name not in ("accepted_per_position", "note"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +140,6 @@ def is_exact(plan: Plan, temperature: float) -> bool:
     if plan.plain or plan.verification == "coupled":
         return True
     return temperature == 0.0 and not registry.load("verifiers", plan.verification)().lossy
-
-
-def summed(usages: Iterable[Usage]) -> Usage:
-    """Counters and times added up; positions one by one."""
-    total = Usage()
-    for usage in usages:
-        for name in SUMMED:
-            setattr(total, name, getattr(total, name) + getattr(usage, name))
-        positions = total.accepted_per_position
-        more = len(usage.accepted_per_position) - len(positions)
-        positions.extend([0] * more)
-        for i, count in enumerate(usage.accepted_per_position):
-            positions[i] += count
-    return total
 
 
 def _plan_figures(

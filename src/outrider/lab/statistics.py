@@ -31,7 +31,8 @@ class Interval:
 
     Attributes:
         value: the figure.
-        low: where the interval begins; None where there is a single unit, which has none.
+        low: where the interval begins; None where there is none: of a single unit, or of the mean
+            of equal values.
         high: where it ends.
         units: that it was taken over; with fewer than `ENOUGH` it is too narrow.
     """
@@ -69,6 +70,16 @@ class Times:
                 tokens[unit] = np.mean([count for _, count in each])
                 ms[unit] = np.median(paces) * tokens[unit]
         return cls(ms, tokens)
+
+    @classmethod
+    def total(cls, repeats: Sequence[Sequence[tuple[float, int]]]) -> Times:
+        """The mean over repeats of each unit's time and tokens, as they are.
+
+        Args:
+            repeats: as in `of`; none is empty.
+        """
+        means = np.array([np.mean(each, axis=0) for each in repeats], np.float64)
+        return cls(means[:, 0], means[:, 1])
 
     def pick(self, units: Sequence[int] | NDArray[np.bool_]) -> Times:
         """Some of the units."""
@@ -155,6 +166,23 @@ def finding(ratio: Interval | None) -> Finding:
     if ratio.low > 1.0:
         return Finding.FASTER
     return Finding.SLOWER if ratio.high < 1.0 else Finding.UNDECIDED
+
+
+def mean_interval(values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 0) -> Interval:
+    """A mean over units, with a percentile bootstrap interval.
+
+    Args:
+        values: one a unit, at least one. Equal ones have no interval: resampling them shows
+            nothing of what others might be.
+        rounds: resamples.
+        seed: of the resampling.
+    """
+    units, value = len(values), float(np.mean(values))
+    if min(values) == max(values):
+        return Interval(value, units=units)
+    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=rounds)
+    low, high = np.quantile(drawn @ np.asarray(values) / units, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high), units)
 
 
 def looping(tokens: Sequence[int]) -> bool:

@@ -73,7 +73,7 @@ def message(body: object) -> str:
         body = "; ".join(
             f"{'.'.join(map(str, e.get('loc', ())[1:]))}: {e.get('msg', '')}" for e in found
         )
-    return " ".join(str(body).split()).rstrip(".")
+    return " ".join(str(body or "").split()).rstrip(".")
 
 
 def _piece(chunk: Mapping[str, Any]) -> Piece:

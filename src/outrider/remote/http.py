@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -97,7 +98,11 @@ class Line:
         self._client = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(patience.silence, connect=patience.connect, pool=None),
-            limits=httpx.Limits(max_connections=None),
+            # Without TLS a new connection costs nothing, and can be shut before an answer begins.
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=None if address.base.startswith("https:") else 0,
+            ),
             trust_env=not address.is_local,
             transport=transport,
         )
@@ -210,7 +215,7 @@ class Exchange:
         self._path = path
         self._body = body
         self._model = model
-        self._response: httpx.Response | None = None
+        self._stream: Any = None  # httpcore's network stream, while there is one
         self._cancelled = threading.Event()
         self.attempts = 0
 
@@ -222,8 +227,7 @@ class Exchange:
     def cancel(self) -> None:
         """End it, from any thread: the connection is shut, which ends the server's work too."""
         self._cancelled.set()
-        if (response := self._response) is not None:
-            _shut(response)
+        _shut(self._stream)
 
     def events(self) -> Iterator[str]:
         """The data of the events as they come, without the protocol's last one.
@@ -251,23 +255,41 @@ class Exchange:
         self._begun = False
         line = self._line
         request = line._client.build_request(
-            "POST", f"{line.address.base}/{self._path}", json=dict(self._body)
+            "POST",
+            f"{line.address.base}/{self._path}",
+            json=dict(self._body),
+            extensions={"trace": self._trace},
         )
         with _Failures(line.address.shown, line.patience.connect, line.patience.silence):
             response = line._client.send(request, stream=True)
-            self._response = response
             try:
-                if self.cancelled:  # between the look before and the line above
-                    return
+                self._hold(response.extensions.get("network_stream"))
                 self._check(response)
-                for data in sse.events(response.iter_bytes()):
-                    if data.strip() == DONE:
+                stream = sse.events(response.iter_bytes())
+                for data in stream:
+                    if self.cancelled:
                         return
+                    if data.strip() == DONE:
+                        break
                     self._begun = True
                     yield data
+                # A body that was read to its end leaves a connection that can be used again.
+                with suppress(httpx.TransportError):
+                    deque(stream, maxlen=0)
             finally:
-                self._response = None
+                self._stream = None
                 response.close()
+
+    def _trace(self, event: str, about: Mapping[str, Any]) -> None:
+        """Told by httpcore what happens."""
+        if event == "connection.connect_tcp.complete":
+            self._hold(about["return_value"])
+
+    def _hold(self, stream: Any) -> None:
+        """Keep what has to be shut when the exchange is cancelled, perhaps at once."""
+        self._stream = stream
+        if self.cancelled:
+            _shut(stream)
 
     def _check(self, response: httpx.Response) -> None:
         """Raise for an answer that is none."""
@@ -306,9 +328,8 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _shut(response: httpx.Response) -> None:
-    """Shut a response's connection, which wakes the thread that reads from it."""
-    stream = response.extensions.get("network_stream")
+def _shut(stream: Any) -> None:
+    """Shut a connection, which wakes the thread that waits for it."""
     connection = None if stream is None else stream.get_extra_info("socket")
     if connection is not None:
         with suppress(OSError):

@@ -1,6 +1,7 @@
 """The process that compares mathematical answers, run as `python -m outrider.tasks._judge`.
 
-It reads a JSON object a line, with `gold` and `answer`, and answers each with a line. It is a
+It says with a line that it is there. Then it reads a JSON object a line, with `gold` and `answer`,
+and answers each with a line. It is a
 process of its own because sympy can take for ever or all memory over a single power tower, and
 neither a signal nor a thread can stop that from within.
 """
@@ -22,6 +23,7 @@ def main() -> None:
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
     from math_verify import parse, verify  # noqa: PLC0415
 
+    print("ready", flush=True)
     for line in sys.stdin:
         pair = json.loads(line)
         try:

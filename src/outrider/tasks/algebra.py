@@ -96,9 +96,9 @@ def _two_unknowns(random: Random) -> tuple[str, str]:
 
 
 def _fraction_roots(random: Random) -> tuple[str, str]:
-    a, b = random.randint(2, 5), random.randint(1, 4)
-    p = random.choice([n for n in range(-7, 8) if n % a])
-    q = _nonzero(random, -7, 7)
+    a, b = random.randint(2, 7), random.randint(1, 5)
+    p = random.choice([n for n in range(-11, 12) if n % a])
+    q = _nonzero(random, -9, 9)
     coefficients = (a * b, -(a * q + b * p), p * q)
     return (
         f"Find all solutions of {polynomial(coefficients)} = 0. Give exact values.",
@@ -107,8 +107,8 @@ def _fraction_roots(random: Random) -> tuple[str, str]:
 
 
 def _irrational_roots(random: Random) -> tuple[str, str]:
-    half = _nonzero(random, -6, 6)
-    under = random.choice([n for n in range(2, 30) if isqrt(n) ** 2 != n])
+    half = _nonzero(random, -12, 12)
+    under = random.choice([n for n in range(2, 60) if isqrt(n) ** 2 != n])
     return (
         f"Find all solutions of {polynomial((1, -2 * half, half * half - under))} = 0. "
         "Give exact values.",
@@ -136,7 +136,7 @@ def _three_unknowns(random: Random) -> tuple[str, str]:
 
 
 def _inequality(random: Random) -> tuple[str, str]:
-    p, q = sorted(random.sample(range(-9, 10), 2))
+    p, q = sorted(random.sample(range(-20, 21), 2))
     left = polynomial((1, -p - q, p * q))
     asked = "Give the solution set as an interval or a union of intervals."
     if random.random() < 0.5:
@@ -145,7 +145,7 @@ def _inequality(random: Random) -> tuple[str, str]:
 
 
 def _cubic(random: Random) -> tuple[str, str]:
-    p, q, r = random.sample([n for n in range(-6, 7) if n], 3)
+    p, q, r = random.sample([n for n in range(-12, 13) if n], 3)
     coefficients = (1, -p - q - r, p * q + q * r + p * r, -p * q * r)
     return (
         f"Find all solutions of {polynomial(coefficients)} = 0",

@@ -5,7 +5,7 @@ The rungs of a ladder are tried in turn; of each, the last place in the text cou
 1. `\boxed{…}`; several that commas, `and` or `or` join are one answer;
 2. what follows "Final answer";
 3. what follows "Answer:" or "the answer is";
-4. the sentence that begins with "Therefore";
+4. the sentence that begins with "Therefore", unless equations follow it;
 5. the last equation that is no check of another;
 6. the last number.
 
@@ -21,6 +21,7 @@ from typing import Final
 Rung = Callable[[str], str | None]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(rf"{_BOX.pattern}|\\.|[{{}}]", re.DOTALL)
 _JOINT = re.compile(
     r"[ $]*(?=\S*[,，、;]|\S*and|\S*or|[和或]|\\text)[,，、;]? *(?:\\text\{ *)?(?:and|or|和|或)?"
     r"(?: *\})?[ $]*(?:[A-Za-z] *= *)?[ $]*"
@@ -48,10 +49,12 @@ _NUMBER = re.compile(
     r"(?<![\w.])[-−+]?\$?(?:\\[dt]?frac\s*\{[^{}]+\}\s*\{[^{}]+\}"
     r"|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?/\s?\d+)?)%?"
 )
-_SENTENCE = re.compile(
-    r"(?<=[\w)}\]$][a-z\d)}\]$][.!?])\s+(?=[A-Z])|[。！？]|(?<=\d\.)\s+(?=[A-Z])"
-)
-_OPENINGS: Final = ("$", "\\(", "\\[", "*", "_", "`", "#", ":", "：", ">", ",", "，")
+_PERIOD = re.compile(r"(?:(?<=[^\W\d_]{3}[.!?])|(?<=[\d)}\]$*][.!?]))\s+(?=[A-Z])|[。！？]")
+_EXPLANATION = re.compile(r"[,，]?\s*(?:\b(?:since|because)\b|因为)")
+_COUNTED = re.compile(rf"({_NUMBER.pattern})(?:\s+(?!(?:and|or)\b)|\s*/\s*)[^\W\d_]{{2,}}")
+"""A number and what it counts: `18 dollars a day`, `230 miles/train`."""
+_OPENING = re.compile(r"\A(?:\s|\\[(\[]|[$*_`#:：>,，])*")
+_CLOSING = re.compile(r"(?:\s|\\[)\]\\]|[$*_`.。,，;!])$")
 
 
 def extract_answer(text: str, *, numbers: bool = True) -> str | None:
@@ -75,17 +78,15 @@ def boxes(text: str) -> Iterator[tuple[int, int, str]]:
 
     A box that is never closed was cut off, and what is in it may be half a number.
     """
-    for match in _BOX.finditer(text):
-        depth, at = 1, match.end()
-        while at < len(text) and depth:
-            if text[at] == "\\":  # \{ and \} are part of the content
-                at += 1
-            elif text[at] in "{}":
-                depth += 1 if text[at] == "{" else -1
-            at += 1
-        content = text[match.end() : at - 1]
-        if not depth and content.strip() and not _BOX.search(content):
-            yield match.start(), at, content.strip()
+    opened: list[tuple[int, int] | None] = []  # a brace that opens no box is None
+    for match in _BRACE.finditer(text):
+        if match[0] == "}":
+            box = opened.pop() if opened else None
+            content = text[box[1] : match.start()].strip() if box else ""
+            if box and content and not _BOX.search(content):
+                yield box[0], match.end(), content
+        elif match[0].endswith("{") and match[0] != r"\{":
+            opened.append(None if match[0] == "{" else (match.start(), match.end()))
 
 
 def _boxed(text: str) -> str | None:
@@ -119,6 +120,9 @@ def _after(marker: re.Pattern[str]) -> Rung:
 def _concluded(text: str) -> str | None:
     for match in reversed(list(_THEREFORE.finditer(text))):
         sentence = _sentence(text[match.end() :])
+        # Where equations follow on other lines, it was a step on the way.
+        if _equations(text[match.end() :].lstrip().partition("\n")[2]):
+            return None
         if _EQUALS.search(sentence):
             found = _solution(sentence)
         elif parts := list(_IS.finditer(sentence)):
@@ -131,10 +135,13 @@ def _concluded(text: str) -> str | None:
 
 
 def _last_equation(text: str) -> str | None:
-    lines = [line for line in text.splitlines() if _EQUALS.search(line)]
-    # A solution that is checked ends with an equation that is not the answer.
-    kept = [line for line in lines if not _CHECK.search(line)] or lines
-    return _solution(kept[-1]) if kept else None
+    lines = _equations(text) or [line for line in text.splitlines() if _EQUALS.search(line)]
+    return _solution(lines[-1]) if lines else None
+
+
+def _equations(text: str) -> list[str]:
+    """The lines with equations but for those that check a solution: they end with no answer."""
+    return [line for line in text.splitlines() if _EQUALS.search(line) and not _CHECK.search(line)]
 
 
 def _last_number(text: str) -> str | None:
@@ -144,8 +151,9 @@ def _last_number(text: str) -> str | None:
 
 def _solution(sentence: str) -> str | None:
     """What the last clause with an equation says: `x = 4 or x = -2`, or the right-hand side."""
-    clause = [part for part in _CLAUSES.split(sentence) if part and _EQUALS.search(part)][-1]
-    clause = _tidy(_sentence(clause)) or ""
+    for pattern in (_PERIOD, _CLAUSES):
+        sentence = [part for part in pattern.split(sentence) if part and _EQUALS.search(part)][-1]
+    clause = _tidy(sentence) or ""
     if begins := re.search(rf"(?:^|[\s$(,]){_VARIABLE}\s*=", clause):
         solution = clause[begins.start() :].strip(" $,")
         sides = _EQUALS.split(solution)
@@ -154,23 +162,16 @@ def _solution(sentence: str) -> str | None:
             re.search(rf"{_VARIABLE}\s*$", side.strip()) for side in sides[1:-1]
         )
         return f"{sides[0].strip()} = {sides[-1].strip()}" if chained else solution
-    return _tidy(_EQUALS.split(clause)[-1])
+    value = _tidy(_EQUALS.split(clause)[-1]) or ""
+    counted = _COUNTED.match(value)
+    return (counted[1] if counted else value) or None
 
 
 def _sentence(text: str) -> str:
     """The first sentence of a text: the rest of its line, or the next where that is empty."""
-    text = _without_openings(text)
+    text = _OPENING.sub("", text)
     line = text.split("\n", 1)[0]
-    return _SENTENCE.split(line, maxsplit=1)[0]
-
-
-def _without_openings(text: str) -> str:
-    before = None
-    while before != text:
-        before, text = text, text.lstrip()
-        for opening in _OPENINGS:
-            text = text.removeprefix(opening)
-    return text
+    return _EXPLANATION.split(_PERIOD.split(line, maxsplit=1)[0], maxsplit=1)[0]
 
 
 def _tidy(text: str) -> str | None:
@@ -180,10 +181,7 @@ def _tidy(text: str) -> str | None:
     """
     if _BOX.search(text):
         return None
-    text = _without_openings(text)
-    before = None
-    while before != text:
-        before, text = text, text.rstrip()
-        for closing in ("$", "\\)", "\\]", "*", "_", "`", ".", "。", ",", ";", "!", "，", "\\\\"):
-            text = text.removesuffix(closing)
+    text = _OPENING.sub("", text)
+    while match := _CLOSING.search(text):
+        text = text[: match.start()]
     return text or None

@@ -25,6 +25,20 @@ SUBJECT_KEYS: Final = ("subject", "category", "type")
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, by the ending of its name.
 
+    Raises:
+        UsageError: as in `read_each`, or a row cannot be read.
+    """
+    rows = []
+    for row in read_each(path):
+        if isinstance(row, UsageError):
+            raise row
+        rows.append(row)
+    return rows
+
+
+def read_each(path: Path) -> list[Row | UsageError]:
+    """The rows of a file, and for a row that cannot be read the error that says why.
+
     A JSON file is a list of objects, or an object with one list in it, such as `questions`.
 
     Raises:
@@ -36,19 +50,24 @@ def read_rows(path: Path) -> list[Row]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"The question file {path} cannot be read: {reason}.") from error
     try:
-        rows: list[Row] = _READERS[path.suffix.lower()](text)
+        items = _READERS[path.suffix.lower()](text)
     except KeyError:
         raise UsageError(
             f"The question file {path} has to be one of {', '.join(SUFFIXES)}."
         ) from None
     except (ValueError, csv.Error) as error:
         raise UsageError(f"The question file {path} is not valid: {error}.") from error
-    if not rows:
+    if not items:
         raise UsageError(f"The question file {path} holds no question.")
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise UsageError(f"Question {number} of {path} has to be an object.")
-    return rows
+    return [_row(item, number, path) for number, item in enumerate(items, 1)]
+
+
+def _row(item: object, number: int, path: Path) -> Row | UsageError:
+    if isinstance(item, ValueError):
+        return UsageError(f"Question {number} of {path} cannot be read: {item}.")
+    if not isinstance(item, dict):
+        return UsageError(f"Question {number} of {path} has to be an object.")
+    return item
 
 
 def problem_from(
@@ -156,7 +175,7 @@ def _json_lines(text: str) -> list[Any]:
             try:
                 rows.append(json.loads(line))
             except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from error
+                rows.append(ValueError(f"line {number}: {error}"))
     return rows
 
 
@@ -164,8 +183,9 @@ def _csv(text: str) -> list[Any]:
     rows: list[Any] = []
     for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
         if None in row or None in row.values():
-            raise ValueError(f"row {len(rows) + 1} has not as many fields as the header")
-        rows.append({key: value for key, value in row.items() if value != ""})
+            rows.append(ValueError(f"row {len(rows) + 1} has not as many fields as the header"))
+        else:
+            rows.append({key: value for key, value in row.items() if value != ""})
     return rows
 
 

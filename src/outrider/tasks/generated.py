@@ -1,7 +1,8 @@
 """Arithmetic and algebra made to order: seeded, without end, and of graded depth.
 
 Problem i of a task is a function of the kind, the seed, its level and i alone, so that a longer
-task begins with a shorter one's problems, and a held-out set is another seed.
+task begins with a shorter one's problems, and a held-out set is another seed. There are few
+problems of the easiest levels, so that long tasks repeat them and two seeds share some.
 """
 
 from __future__ import annotations

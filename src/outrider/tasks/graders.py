@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Mapping
-from fractions import Fraction
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from outrider.errors import UsageError
@@ -18,6 +17,9 @@ from outrider.tasks.programs import grade_program
 NOTHING_FOUND: Final = "no answer was found in the text"
 
 _MATHEMATICS = re.compile(r"[\d\\^=<>≤≥]|^\(?[a-z]\)?$|\b[a-z]\s*[-+*/]\s*[a-z]\b")
+_UNDECIDED = re.compile(r"\b(?:not|no|never|nor|or|cannot|neither)\b|n['’]t\b|不|非|或|没有")
+_SENTENCE_WORDS: Final = 15
+_SENTENCE_CHARACTERS: Final = 120
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
@@ -40,7 +42,7 @@ def grade_number(problem: Problem, text: str) -> Grade:
         )
     if answer is None:
         return Grade(False, None, NOTHING_FOUND)
-    return _compared(_value(answer) == wanted, gold, answer)
+    return _compared(mathematics.number_in(answer) == wanted, gold, answer)
 
 
 def grade_choice(problem: Problem, text: str) -> Grade:
@@ -52,19 +54,16 @@ def grade_choice(problem: Problem, text: str) -> Grade:
 
 
 def grade_text(problem: Problem, text: str) -> Grade:
-    """Right where the answer is the known one or an alias (`data["aliases"]`), normalised.
+    """Right where the answer names the known one or an alias (`data["aliases"]`).
 
-    Case, accents, punctuation, spaces and articles make no difference.
+    Names are compared as in `names_one`; a text of one line is an answer without a marker too.
     """
     gold = _gold(problem)
-    answer = extract_answer(text, numbers=False)
+    answer = extract_answer(text, numbers=False) or only_line(text)
     if answer is None:
-        lines = text.strip().splitlines()
-        answer = lines[0].strip() if len(lines) == 1 else None
-    if not answer:
         return Grade(False, None, NOTHING_FOUND)
-    wanted = {normalise(name) for name in (gold, *problem.data.get("aliases", ()))}
-    return _compared(normalise(answer) in wanted, gold, answer)
+    names = (gold, *problem.data.get("aliases", ()))
+    return _compared(names_one(answer, names), gold, answer)
 
 
 def grade_auto(problem: Problem, text: str) -> Grade:
@@ -97,15 +96,45 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text).split())
 
 
+def names_one(answer: str, names: Iterable[str]) -> bool:
+    """Whether an answer is one of some names, or a short sentence that gives it.
+
+    Case, accents, punctuation, spaces and articles make no difference. A sentence that denies or
+    offers a choice gives no name.
+    """
+    said = normalise(answer)
+    wanted = [name for name in map(normalise, names) if name]
+    if said in wanted:
+        return True
+    if len(said.split()) > _SENTENCE_WORDS or len(said) > _SENTENCE_CHARACTERS:
+        return False
+    if _UNDECIDED.search(f" {answer.casefold()} "):
+        return False
+    return any(
+        # Chinese is written without spaces between its words.
+        name in said if _is_chinese(name) else f" {name} " in f" {said} "
+        for name in wanted
+    )
+
+
+def only_line(text: str) -> str | None:
+    """A text that is a single line; None where it has more, or none."""
+    lines = text.strip().splitlines()
+    return lines[0].strip() if len(lines) == 1 else None
+
+
 def chosen_letter(problem: Problem, text: str) -> str | None:
     """Which choice a text names: by its letter, or else by its words; None where by neither."""
     letters = LETTERS[: len(problem.choices)]
-    answer = extract_answer(text, numbers=False) or text.strip()
+    marked = extract_answer(text, numbers=False)
+    answer = marked or text.strip()
     bare = re.sub(r"\\(?:text|mathrm|textbf)\s*\{([^{}]*)\}", r"\1", answer).strip(" *_$`'\"")
-    if match := re.match(rf"[(\[]?(?:(?:choice|option|选项?)\s*)?([{letters}])(?![\w'’])", bare):
-        return match[1]
-    if match := re.match(rf"(?:choice|option)\s*\(?([{letters}])\b", bare, re.IGNORECASE):
-        return match[1].upper()
+    if len(bare) == 1 and bare.upper() in letters:
+        return bare.upper()
+    # "A is right" names a choice where it is the answer; elsewhere it may go on as it likes.
+    ends = r"$|[)\].:,]" + (r"|\s+(?:is|because|since)\b" if marked else "")
+    if begins := re.match(rf"(?:(?i:choice|option|选项?)\s*)?[(\[]?([{letters}])(?={ends})", bare):
+        return begins[1]
     by_words = [
         letter
         for letter, choice in zip(letters, problem.choices, strict=True)
@@ -117,13 +146,8 @@ def chosen_letter(problem: Problem, text: str) -> str | None:
     return next((a or b for a, b in reversed(named)), None)
 
 
-def _value(answer: str) -> Fraction | None:
-    """The number that an answer such as `x = 5 apples` gives."""
-    value = mathematics.number(answer.rpartition("=")[2])
-    if value is None:
-        match = re.search(r"-?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?", answer.rpartition("=")[2])
-        value = mathematics.number(match[0].rstrip(",")) if match else None
-    return value
+def _is_chinese(text: str) -> bool:
+    return any("㐀" <= c <= "鿿" for c in text)
 
 
 def _gold(problem: Problem) -> str:
@@ -133,7 +157,7 @@ def _gold(problem: Problem) -> str:
 
 
 def _compared(same: bool, gold: str, answer: str) -> Grade:
-    return Grade(same, answer, f"{answer} {'is' if same else 'is not'} {gold}")
+    return Grade(same, answer, f"{answer} {'agrees with' if same else 'instead of'} {gold}")
 
 
 GRADERS: Final[Mapping[str, Grader]] = {

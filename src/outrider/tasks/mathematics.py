@@ -2,102 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from fractions import Fraction
-from importlib.util import find_spec
-from selectors import EVENT_READ, DefaultSelector
-from threading import Lock
 from typing import Final
-from weakref import finalize
 
-from outrider.errors import UsageError
+from outrider.tasks.judging import judge
+from outrider.tasks.latex import latex
 
-SECONDS: Final = 10.0
-"""What a comparison may take."""
-
-START_SECONDS: Final = 60.0
-"""What the first may take on top: the libraries are loaded then."""
-
-_SYMBOLS: Final = {
-    "−": "-",
-    "–": "-",
-    "×": r"\times ",
-    "·": r"\cdot ",
-    "⋅": r"\cdot ",
-    "÷": "/",
-    "≤": r"\le ",
-    "≥": r"\ge ",
-    "≠": r"\ne ",
-    "±": r"\pm ",
-    "∞": r"\infty ",
-    "π": r"\pi ",
-    "∪": r"\cup ",
-    "∩": r"\cap ",
-    "∅": r"\emptyset ",
-    "°": r"^\circ ",
-    "½": r"\frac{1}{2}",
-    "¼": r"\frac{1}{4}",
-    "¾": r"\frac{3}{4}",
-    "⅓": r"\frac{1}{3}",
-    "⅔": r"\frac{2}{3}",
-    "（": "(",
-    "）": ")",
-    "，": ",",
-    "、": ",",
-    "；": ",",
-    "＝": "=",
-    r"\varnothing": r"\emptyset",
-    r"\leq": r"\le",
-    r"\geq": r"\ge",
-    r"\dfrac": r"\frac",
-    r"\tfrac": r"\frac",
-    r"\left": "",
-    r"\right": "",
-    r"\$": "",
-    r"\!": "",
-    r"\,": " ",
-    r"\;": " ",
-    r"\ ": " ",
-    "~": " ",
-}
-_POWERS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ", "0123456789-n")
-_UNITS: Final = (
-    r"(?:square|cubic)?\s*(?:dollars?|cents?|euros?|pounds?|units?|degrees?|percent|hours?|"
-    r"minutes?|seconds?|days?|weeks?|months?|years?|met(?:er|re)s?|miles?|feet|foot|inch(?:es)?|"
-    r"kilomet(?:er|re)s?|centimet(?:er|re)s?|kilograms?|grams?|lit(?:er|re)s?|"
-    r"km|cm|mm|kg|mph|km/h|m/s|ft|元|米|厘米|千米|公里|个|岁|天|小时|分钟|度)"
-    r"(?:\s*(?:\^\{?[23]\}?|[²³]|squared|cubed))?"
-)
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+|(?:\s*/\s*\d+))?")
-_TOP_LEVEL_OR = re.compile(r"\s*,?\s*(?:\\text\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|或|和)\s*")
+_NUMBER: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+|(?:\s*/\s*\d+))?"
+_SIGNED = re.compile(rf"[-+]?{_NUMBER}")
+_IN_WORDS = re.compile(rf"(?<![A-Za-z\d_.])[-+]?(?=[.\d]){_NUMBER}")
+_WORDS = re.compile(r"(?:[^\W\d_]{2,}+|[㐀-鿿]|\ba\b|['’]s\b|[\s.,:;'’\"!?$€£¥%-])*")
+_LONGEST: Final = 300
+_ROUNDED_PLACES: Final = 6
+"""A decimal with so many places stands for a fraction that it is the rounding of."""
 
 
 def equal(gold: str, answer: str) -> bool:
     """Whether an answer is mathematically what it should be.
 
-    Plain numbers are compared exactly, here. Everything else goes to math-verify
-    (`verify(parse(gold), parse(answer))`) in a process of its own, so that it works on every
-    thread, and a comparison that takes longer than `SECONDS` or too much memory is no match.
+    Plain numbers are compared here, exactly, but that a decimal of six places or more may be
+    rounded. Everything else goes to math-verify (`verify(parse(gold), parse(answer))`) in a
+    process of its own, so that it works on every thread, and a comparison that takes longer than
+    `SECONDS` or too much memory is no match.
 
     Raises:
         UsageError: math-verify is needed and missing.
     """
-    sides = latex(gold), latex(answer)
-    if sides[0] == sides[1]:
-        return True
-    numbers = number(sides[0]), number(sides[1])
-    if None not in numbers:
-        return numbers[0] == numbers[1]
-    return _judge.equal(*sides)
+    if _per_cent(gold) != _per_cent(answer):
+        return _equal(gold, answer) or _equal(*map(_as_fraction, (gold, answer)))
+    return _equal(gold, answer)
 
 
 def number(text: str) -> Fraction | None:
     """A plain number: whole, with thousands separators, decimal, scientific, or a fraction."""
     text = latex(text)
-    if not text or not _NUMBER.fullmatch(text) or not any(c.isdigit() for c in text):
+    # A long one, or a vast power of ten, would take for ever to write out.
+    if len(text) > _LONGEST or (
+        (power := re.search(r"[eE][-+]?(\d+)$", text)) and (int(power[1]) > _LONGEST)
+    ):
+        return None
+    if not _SIGNED.fullmatch(text) or not any(c.isdigit() for c in text):
         return None
     try:
         return Fraction(text.replace(",", "").replace(" ", ""))
@@ -105,87 +50,36 @@ def number(text: str) -> Fraction | None:
         return None
 
 
-def latex(answer: str) -> str:
-    """An answer in the LaTeX that the parser reads, without units, currency and text around it."""
-    text = answer.strip().strip("$").strip()
-    for symbol, command in _SYMBOLS.items():
-        text = text.replace(symbol, command)
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ]+", lambda m: "^{" + m[0].translate(_POWERS) + "}", text)
-    text = re.sub(r"√\s*\(([^()]*)\)|√\s*(\w+)", lambda m: rf"\sqrt{{{m[1] or m[2]}}}", text)
-    text = re.sub(r"(?<!\\)\bsqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(r"(?<![\\\w])pi\b", r"\\pi", text)
-    text = re.sub(r"(?<![\\\w])(?:oo|infinity)\b", r"\\infty", text)
-    text = _TOP_LEVEL_OR.sub(", ", text)
-    text = re.sub(r"\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?", "", text)
-    text = re.sub(rf"(?<=[\d}})\s]){_UNITS}(?![A-Za-z])\.?", "", text)
-    text = re.sub(r"^[$€£¥]\s*|(?<=-)[$€£¥]\s*|\s*\\?%$|\s*\^\s*\{?\\circ\s*\}?\s*$", "", text)
-    text = re.sub(r"^\s*(-?\d+)\s+(\d+)\s*/\s*(\d+)\s*$", _mixed, text)
-    text = re.sub(r"(\d)\s*(?:\\times|\*|x)\s*10\s*\^\s*\{?\s*([-+]?\d+)\s*\}?", r"\1e\2", text)
-    text = re.sub(r"(?<=\d)[eE]\+?(-?\d+)(?![\w{])", r"e\1", text)
-    return re.sub(r"\s+", " ", text).strip(" .$")
+def number_in(text: str) -> Fraction | None:
+    """The number that a text gives: `x = 5`, or the only one among words: `5 apples`."""
+    value = latex(text).rpartition("=")[2].strip()
+    found = {number(match[0]) for match in _IN_WORDS.finditer(value) if match[0]}
+    if len(found) != 1 or not _WORDS.fullmatch(_IN_WORDS.sub(" ", value)):
+        return number(value)
+    return found.pop()
 
 
-def _mixed(match: re.Match[str]) -> str:
-    """A mixed number such as 2 1/2, which a parser takes for a product."""
-    whole, top, bottom = (int(part) for part in match.groups())
-    sign = "-" if match[1].startswith("-") else ""
-    return f"{sign}{abs(whole) * bottom + top}/{bottom}"
+def _equal(gold: str, answer: str) -> bool:
+    sides = latex(gold), latex(answer)
+    if sides[0] == sides[1]:
+        return bool(sides[0])
+    wanted = number(gold)
+    given = None if wanted is None else number_in(answer)
+    if wanted is not None and given is not None:
+        return wanted == given or any(
+            len(decimals) >= _ROUNDED_PLACES
+            and round(exact, len(decimals)) == round(shown, len(decimals))
+            for exact, shown, text in ((wanted, given, sides[1]), (given, wanted, sides[0]))
+            if (decimals := re.sub(r"[eE].*", "", text.partition(".")[2]))
+        )
+    return judge.equal(*sides)
 
 
-class _Judge:
-    """The process that compares, started when first needed and again after it was ended."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._end: finalize[..., _Judge] | None = None
-
-    def equal(self, gold: str, answer: str) -> bool:
-        with self._lock:
-            fresh = self._process is None
-            process = self._start()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            pair = {"gold": f"${gold}$", "answer": f"${answer}$"}
-            process.stdin.write(json.dumps(pair) + "\n")
-            process.stdin.flush()
-            with DefaultSelector() as selector:
-                selector.register(process.stdout, EVENT_READ)
-                ready = selector.select(SECONDS + (START_SECONDS if fresh else 0.0))
-            line = process.stdout.readline() if ready else ""
-            if not line:
-                self._stop()
-                return False
-            return bool(json.loads(line)["equal"])
-
-    def _start(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            if find_spec("math_verify") is None:
-                raise UsageError(
-                    "Grading mathematics needs the library math-verify; install it with "
-                    "pip install 'outrider[grade]'."
-                )
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "outrider.tasks._judge"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            self._end = finalize(self, _end, self._process)
-        return self._process
-
-    def _stop(self) -> None:
-        if self._end is not None:
-            self._end()
-        self._process = self._end = None
+def _per_cent(text: str) -> bool:
+    return latex(text) != "" and text.rstrip(" $.").endswith("%")
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-    process.wait()
-
-
-_judge = _Judge()
+def _as_fraction(text: str) -> str:
+    """75% as 0.75."""
+    value = number(text) if _per_cent(text) else None
+    return text if value is None else str(value / 100)

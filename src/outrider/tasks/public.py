@@ -182,10 +182,18 @@ SETS: Final[Mapping[str, PublicSet]] = {
 """By name."""
 
 ALSO_KNOWN_AS: Final = {"opencompass/AIME2025": "aime25", "yentinglin/aime_2025": "aime25"}
-"""Other repositories of the same questions, by the set's name."""
+"""Other repositories of the same questions, under whatever subset and split, by the set's name."""
 
 
-def name_of(hub: str) -> str | None:
-    """The set that a repository of the hub holds, if it is one of `SETS`."""
-    names = {found.hub: name for name, found in SETS.items()} | ALSO_KNOWN_AS
-    return names.get(hub)
+def name_of(hub: str, subset: str | None, split: str) -> str | None:
+    """The public set that is in a repository of the hub, under a subset and a split."""
+    if hub in ALSO_KNOWN_AS:
+        return ALSO_KNOWN_AS[hub]
+    return next(
+        (
+            name
+            for name, found in SETS.items()
+            if found.hub == hub and found.split == split and subset in (None, found.subset)
+        ),
+        None,
+    )

@@ -83,22 +83,18 @@ def read_task(path: Path, data: Path | None) -> Task:
         raise unknown_name(f"handler of the task file {path}:", handler, _HANDLERS)
     keys = {key: values.get(key) for key in ("question_key", "answer_key")}
     near = next((p for p in (path.parent / dataset, Path(dataset)) if p.is_file()), None)
-    known = public.name_of(dataset)
+    split = str(values.get("dataset_split", "test"))
+    subset = values.get("dataset_subset") or values.get("dataset_source")
     if near is not None:
         rows = read_rows(near)
-    elif near is None and Path(dataset).suffix.lower() in QUESTION_SUFFIXES:
+    elif Path(dataset).suffix.lower() in QUESTION_SUFFIXES:
         raise UsageError(f"The data set {dataset} of the task file {path} does not exist.")
-    elif known and public.file_of(known, data):
-        # A file at hand has our keys, whatever those of the hub are.
-        return Task(path.stem, public.find(known, data), template, _HANDLERS[handler])
+    elif name := public.name_of(dataset, subset, split):
+        # Read as the public set it is: a file at hand has our keys, whatever those of the hub are.
+        return Task(path.stem, public.find(name, data), template, _HANDLERS[handler])
     else:
-        subset = values.get("dataset_subset") or values.get("dataset_source")
-        rows = public.fetch(
-            dataset,
-            subset,
-            str(values.get("dataset_split", "test")),
-            remedy=f"give {path} a dataset_path that is a file",
-        )
+        remedy = f"give {path} a dataset_path that is a file"
+        rows = public.fetch(dataset, subset, split, remedy=remedy)
     problems = tuple(
         problem_from(row, index, f"Question {index + 1} of {dataset}", **keys)
         for index, row in enumerate(rows)

@@ -172,7 +172,7 @@ def encode_chat(
     if parse_special:
         return tokenizer.with_bos(tokenizer.encode(text, parse_special=True))
 
-    characters = sorted({name[0] for name in tokenizer.control_names})
+    characters = tokenizer.control_initials
     stand_ins = _unused_characters(len(characters), [text, *_texts(messages)])
     guard = {ord(c): s for c, s in zip(characters, stand_ins, strict=True)}
     plain = {ord(s): c for c, s in zip(characters, stand_ins, strict=True)}

@@ -73,6 +73,7 @@ class Tokenizer:
         self._user_defined = self._named(frozenset({TokenType.USER_DEFINED}))
         self._special = self._named(CONTROL_TYPES | {TokenType.USER_DEFINED})
         self.control_names = self._special.names - self._user_defined.names
+        self.control_initials = sorted({name[0] for name in self.control_names})
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
@@ -106,19 +107,31 @@ class Tokenizer:
             stop_ids=frozenset({*given, *named}),
         )
 
-    def encode(self, text: str, *, parse_special: bool = False) -> list[int]:
+    def encode(
+        self, text: str, *, parse_special: bool = False, continues: bool = False
+    ) -> list[int]:
         """The ids of a text; nothing is put in front of it or after it.
 
         Args:
             text: any text.
             parse_special: read the names of control tokens, such as <|im_end|>, as those tokens
                 instead of as plain text. User-defined tokens are always read as themselves.
+            continues: the text goes on from one before it, so that no space comes in between even
+                where `space_prefix` puts one in front of whole texts.
 
         Raises:
             UsageError: the text holds half a surrogate pair, which no encoding has.
         """
         names = self._special if parse_special else self._user_defined
-        return self._encode_pieces(names.cut(text))
+        return self._encode_pieces(names.cut(text), continues=continues)
+
+    def same_ids(self, other: Tokenizer) -> bool:
+        """Whether the ids of one mean the same to the other, as far as both vocabularies go."""
+        length = min(self.vocab_size, other.vocab_size)
+        return self is other or (
+            list(self._names[:length]) == list(other._names[:length])
+            and bool((self._types[:length] == other._types[:length]).all())
+        )
 
     def encode_prompt(self, text: str, *, parse_special: bool = False) -> list[int]:
         """As `encode`, beginning with BOS where the model wants it and the text has none.
@@ -209,10 +222,10 @@ class Tokenizer:
     def _named(self, types: frozenset[TokenType]) -> NamedTokens:
         return NamedTokens({self._names[token]: token for token in tokens_of(self._types, types)})
 
-    def _encode_pieces(self, pieces: Iterable[str | int]) -> list[int]:
+    def _encode_pieces(self, pieces: Iterable[str | int], *, continues: bool = False) -> list[int]:
         tokens: list[int] = []
         prefix = " " if self.space_prefix else ""
-        after_token = True
+        after_token = not continues
         for piece in pieces:
             if isinstance(piece, int):
                 tokens.append(piece)

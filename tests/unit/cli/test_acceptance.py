@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outrider.cli.acceptance import picture, total
+from outrider.cli.acceptance import picture
 from outrider.cli.palette import Palette
-from outrider.types import Usage
+from outrider.types import Usage, summed
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -89,7 +89,7 @@ def test_a_picture_fits_eighty_columns(usage: Usage, sources, colours: bool) -> 
 
 @given(st.lists(usages, max_size=4))
 def test_a_total_is_the_sum(parts: list[Usage]) -> None:
-    whole = total(parts)
+    whole = summed(parts)
     assert whole.draft_tokens == sum(usage.draft_tokens for usage in parts)
     assert whole.saved_ms == pytest.approx(sum(usage.saved_ms for usage in parts), abs=1e-6)
     assert sum(whole.accepted_per_position) == sum(sum(u.accepted_per_position) for u in parts)

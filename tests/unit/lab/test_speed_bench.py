@@ -13,11 +13,11 @@ from lab.toy_model import toy_llm
 from outrider.errors import UsageError
 from outrider.lab import speed_plot
 from outrider.lab.contest import PLAIN, Sample, contest
-from outrider.lab.speed_bench import SpeedBench, is_exact, summarise, summed, verdict
+from outrider.lab.speed_bench import SpeedBench, is_exact, summarise, verdict
 from outrider.lab.speed_record import record
 from outrider.plan import Plan
 from outrider.prompts import Prompt
-from outrider.types import Usage
+from outrider.types import Usage, summed
 
 NGRAM = Plan(name="ngram", drafter="ngram")
 LOOP = (7,) * 11

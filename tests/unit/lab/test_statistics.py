@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.lab.statistics import Interval, Times, looping, speedup
+from outrider.lab.statistics import Interval, Times, looping, mean_interval, speedup
 
 units = st.lists(
     st.tuples(st.floats(1.0, 1e4), st.floats(1.0, 1e4), st.integers(1, 200)),
@@ -94,3 +94,28 @@ def test_looping_needs_three_of_the_same_eight(tokens: list[int], before: list[i
     assert looping(tokens) == any(spans.count(span) >= 3 for span in spans)
     if looping(tokens):
         assert looping(before + tokens)
+
+
+def test_totals_are_means_as_they_are() -> None:
+    found = Times.total([[(10.0, 4), (30.0, 6)], [(5.0, 1)]])
+    assert found.ms.tolist() == [20.0, 5.0]
+    assert found.tokens.tolist() == [5.0, 1.0]
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=12))
+def test_the_interval_of_a_mean_holds_it(values: list[float]) -> None:
+    found = mean_interval(values, rounds=200)
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.units == len(values)
+    if found.low is None or found.high is None:
+        assert min(values) == max(values)
+        return
+    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+
+
+def test_more_units_make_the_interval_of_a_mean_narrower() -> None:
+    few, many = mean_interval([0.0, 1.0] * 5), mean_interval([0.0, 1.0] * 80)
+    assert few.low is not None
+    assert many.low is not None
+    assert few.low < many.low < 0.5
+    assert many.low == pytest.approx(0.5 - 1.96 * 0.5 / 160**0.5, abs=0.01)

@@ -84,9 +84,12 @@ class RunFacts:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, answers: Path) -> None:
-        """Puts the facts beside the answers' file."""
+        """Puts the facts beside the answers' file, in one step."""
         text = json.dumps(asdict(self), ensure_ascii=False, indent=2)
-        facts_path(answers).write_text(text + "\n", encoding="utf-8")
+        target = facts_path(answers)
+        draft = target.with_name(f".{target.name}.part")
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(target)
 
 
 def facts_path(answers: Path) -> Path:

@@ -1,0 +1,65 @@
+"""An evaluation as a page: one file of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from outrider.strategies.answering.evaluation import Evaluation
+from outrider.strategies.answering.grading import Graded
+from outrider.strategies.answering.judge import LEAST_KAPPA
+
+TEMPLATE: Final = Path(__file__).parents[2] / "data" / "evaluation.html"
+
+
+def render(evaluations: Sequence[Evaluation]) -> str:
+    """The page of the first run, beside the others.
+
+    It shows the figures by subject, the judge's agreement, the runs side by side, and every wrong
+    answer under its kind of failure, with its text.
+    """
+    # All that comes from questions and models is escaped: it is shown, never interpreted.
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    first = evaluations[0]
+    return environment.get_template(TEMPLATE.name).render(
+        evaluations=evaluations,
+        first=first,
+        facts=first.run.facts,
+        least_kappa=LEAST_KAPPA,
+        share=share,
+        percent=lambda value: f"{100 * (value or 0):.1f}%",
+        kappa=kappa,
+        seconds=_seconds,
+        by_subject=_by_subject,
+    )
+
+
+def share(value: float | None) -> str:
+    """A share for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def kappa(value: float | None) -> str:
+    """Cohen's kappa for people."""
+    return "not defined" if value is None else f"{value:.2f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
+
+
+def _by_subject(graded: Sequence[Graded]) -> str:
+    counts = Counter(one.answered.subject for one in graded)
+    return ", ".join(f"{subject} {count}" for subject, count in counts.most_common())
