@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from outrider.errors import UsageError
 from outrider.lab.experiment import Plot
-from outrider.lab.statistics import Interval
+from outrider.lab.statistics import ENOUGH, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def whiskers(
     )
     colour = line[0].get_color()
     for x, value in known:
-        if value.low is not None and value.high is not None:
+        if value.low is not None and value.high is not None and value.units >= ENOUGH:
             axes.vlines(x, value.low, value.high, color=colour, linewidth=1.2)
 
 
@@ -136,7 +136,7 @@ def strips(
         axes.plot(each, [row] * len(each), "o", color=colour, alpha=0.45, markersize=4)
         if total is not None:
             axes.vlines(total.value, row - 0.35, row + 0.35, color=INK, linewidth=2)
-            if total.low is not None and total.high is not None:
+            if total.low is not None and total.high is not None and total.units >= ENOUGH:
                 axes.hlines(row, total.low, total.high, color=INK, linewidth=1.5)
     axes.axvline(1.0, color=FAINT, linewidth=1)
     axes.set_yticks(range(len(names)), names)
