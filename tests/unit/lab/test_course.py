@@ -46,7 +46,7 @@ def test_where_it_hurts(run: RunFolder) -> None:
 
     assert advice.startswith("Do not speculate here: even the best, ")
     assert "K = " not in advice
-    assert "is slower: 0.5" in (answers["speedup"] or "")
+    assert "is slower than plain decoding: 0.5" in (answers["speedup"] or "")
 
 
 def test_where_nothing_is_decided(run: RunFolder) -> None:

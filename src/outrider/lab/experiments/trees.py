@@ -54,10 +54,10 @@ class Trees(Experiment):
                 verdict(f"The best, {best} nodes,", results.total(best)),
                 *(
                     verdict(
-                        f"with {rows} nodes it",
+                        f"With {rows} nodes it",
                         results.total(best, _arm(other, rows)),
                         f"{SHAPES[other]} ({other})",
-                    ).replace("with", "With", 1)
+                    )
                     for other in others
                 ),
                 exactness(results, arms),

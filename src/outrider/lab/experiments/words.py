@@ -33,11 +33,11 @@ def verdict(name: str, ratio: Interval | None, against: str = "plain decoding") 
         case Finding.FASTER:
             return f"{name} is {times(ratio)} times as fast as {against}."
         case Finding.SLOWER:
-            return f"{name} is slower: {times(ratio)} times as fast as {against}."
+            return f"{name} is slower than {against}: {times(ratio)} times as fast."
         case _:
             return (
-                f"Whether {name} is faster than {against} is undecided: {times(ratio)} times as "
-                "fast."
+                f"{name} is {times(ratio)} times as fast as {against}, so whether it is faster is "
+                "undecided."
             )
 
 
