@@ -11,7 +11,7 @@ from outrider import models
 from outrider.errors import UsageError
 from outrider.llm import LLM
 from outrider.models import catalogue
-from outrider.remote import OpenAIGenerator
+from outrider.remote import Address, OpenAIGenerator
 
 AnyGenerator = LLM | OpenAIGenerator
 
@@ -76,9 +76,23 @@ def open_generator(
     target = resolve(spec, endpoint)
     if not is_address(target) and endpoint is None:
         return LLM(target, **local)
-    generator = OpenAIGenerator(target, **(remote or {}))
+    return open_server(target, **(remote or {}))
+
+
+def open_server(address: str, **arguments: Any) -> OpenAIGenerator:
+    """A server's model; what is wrong with it shows now, not at the first question.
+
+    Args:
+        address: `URL` or `URL#NAME`.
+        arguments: of `OpenAIGenerator`.
+
+    Raises:
+        UsageError: the address is none, or an argument.
+        EndpointError: the server cannot be reached, or has no such model.
+    """
+    generator = OpenAIGenerator(address, **arguments)
     try:
-        _ = generator.served  # what is wrong with it shows now, not at the first question
+        _ = generator.served
     except BaseException:
         generator.close()
         raise
@@ -133,7 +147,8 @@ class Generators:
     def _identity(self, target: str, *, remote: bool) -> str:
         """Tells models apart: an address, or the file itself."""
         if remote or is_address(target):
-            return target
+            address = Address.parse(target)
+            return f"{address.base}#{address.model or ''}"
         if target in catalogue.ENTRIES or target.startswith("hf:"):
             return str(models.location(catalogue.resolve(target)).resolve())
         return str(Path(target).resolve())

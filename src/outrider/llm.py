@@ -19,9 +19,9 @@ from outrider.errors import CapacityError, ModelFileError, UsageError
 from outrider.models.gguf import GgufFile
 from outrider.plan import Plan
 from outrider.runner import Runner
-from outrider.sampling import derive_seed, draw_seed
+from outrider.sampling import draw_seed
 from outrider.scheduler import Job
-from outrider.settings import Prompt, Settings, make_request, messages
+from outrider.settings import Prompt, Settings, make_request, make_requests, messages
 from outrider.streams import Stream
 from outrider.text import ChatTemplate, TextStream, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
@@ -253,16 +253,9 @@ class LLM:
             UsageError: as in `stream`; the prompt's index is named.
             CapacityError: as in `stream`.
         """
-        seed = settings.pop("seed", None)
-        seed = self.seed if seed is None else seed
-        seed = draw_seed() if seed is None else seed
         streams: list[Stream] = []
         try:
-            for index, prompt in enumerate(prompts):
-                request = make_request(prompt, settings)
-                if request.sampling.seed is None:
-                    own = replace(request.sampling, seed=derive_seed(seed, index))
-                    request = replace(request, sampling=own)
+            for index, request in enumerate(make_requests(prompts, settings, self.seed)):
                 try:
                     streams.append(self.stream(request))
                 except (UsageError, CapacityError) as error:

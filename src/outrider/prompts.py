@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outrider.errors import UsageError
+from outrider.types import Message, Request
 
 T = TypeVar("T")
 
@@ -36,6 +37,11 @@ class Prompt:
     turns: tuple[str, ...]
     category: str | None = None
     id: str | None = None
+
+    def request(self, *, raw: bool) -> Request:
+        """The first turn as a message, or as text to continue as it stands."""
+        text = self.turns[0]
+        return Request(prompt=text) if raw else Request(messages=(Message("user", text),))
 
 
 def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypedDict
 
 from outrider.errors import UsageError, unknown_name
+from outrider.sampling import derive_seed, draw_seed
 from outrider.types import Constraint, Message, Request, Sampling, Speculation
 
 Prompt = str | Request | Sequence[Message | Mapping[str, str]]
@@ -85,6 +86,32 @@ def make_request(prompt: Prompt | None, settings: Mapping[str, Any]) -> Request:
         wish = replace(wish or Speculation(), **speculation)
     values["speculation"] = wish
     return replace(base, **values) if base else Request(**values)
+
+
+def make_requests(
+    prompts: Iterable[Prompt], settings: Mapping[str, Any], seed: int | None
+) -> Iterator[Request]:
+    """Requests made of many prompts, each with a seed of its own.
+
+    Args:
+        prompts: as in `make_request`.
+        settings: as in `make_request`; a seed among them is that of all.
+        seed: of all, where the settings have none; None draws one. Each request's is derived from
+            it by the request's index; one that has a seed already keeps it.
+
+    Raises:
+        UsageError: as in `make_request`.
+    """
+    given = settings.get("seed")
+    seed = seed if given is None else given
+    seed = draw_seed() if seed is None else seed
+    rest = {name: value for name, value in settings.items() if name != "seed"}
+    for index, prompt in enumerate(prompts):
+        request = make_request(prompt, rest)
+        if request.sampling.seed is None:
+            own = replace(request.sampling, seed=derive_seed(seed, index))
+            request = replace(request, sampling=own)
+        yield request
 
 
 def messages(conversation: Sequence[Message | Mapping[str, str]]) -> tuple[Message, ...]:

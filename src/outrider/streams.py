@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -94,11 +95,73 @@ class Fold:
         )
 
 
-class Stream(Iterator[Event]):
-    """The events of a request, for one listener: a loop, or an `async` loop.
+class EventStream(Iterator[Event], ABC):
+    """The events of a request, folded as they pass, for one listener.
 
     An exception in the loop that waits for an event, such as the one Ctrl-C raises, cancels the
     request; so does `close`, and dropping the stream.
+
+    Attributes:
+        request: as it was asked.
+    """
+
+    def __init__(self, request: Request, events: Iterator[Event]) -> None:
+        self.request = request
+        self._fold = Fold(request)
+        self._events = events
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Ask for the end; the events up to it still come. Nothing happens after the end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Cancel, and wait for the end."""
+
+    @property
+    @abstractmethod
+    def completion(self) -> Completion:
+        """The whole answer.
+
+        Raises:
+            OutriderError: it is not finished.
+        """
+
+    @property
+    def ended(self) -> bool:
+        """Whether every completion has ended."""
+        return not self._fold.open
+
+    def finish(self) -> Completion:
+        """Wait for the end; the whole answer."""
+        for _ in self:
+            pass
+        return self.completion
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        try:
+            return self._fold.add(next(self._events))
+        except StopIteration:
+            raise
+        except BaseException:
+            self.cancel()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.cancel()
+
+
+class Stream(EventStream):
+    """The events of a request, for one listener: a loop, or an `async` loop.
 
     Args:
         handle: of the submitted request.
@@ -120,21 +183,7 @@ class Stream(Iterator[Event]):
         self._tokens = tokens
         self._seed = seed
         self._record = record
-        self._fold = Fold(request)
-        self._events = iter(handle)
-        self.request = request
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        try:
-            return self._fold.add(next(self._events))
-        except StopIteration:
-            raise
-        except BaseException:
-            self.cancel()
-            raise
+        super().__init__(request, iter(handle))
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         try:
@@ -142,11 +191,6 @@ class Stream(Iterator[Event]):
                 yield self._fold.add(event)
         finally:
             self.cancel()
-
-    @property
-    def ended(self) -> bool:
-        """Whether every completion has ended."""
-        return not self._fold.open
 
     def cancel(self) -> None:
         """Ask for the end; the events up to it still come. Nothing happens after the end."""
@@ -167,9 +211,7 @@ class Stream(Iterator[Event]):
         except BaseException:
             self.cancel()
             raise
-        for _ in self:
-            pass
-        return self.completion
+        return super().finish()
 
     @property
     def completion(self) -> Completion:
@@ -179,12 +221,3 @@ class Stream(Iterator[Event]):
             OutriderError: it is not finished.
         """
         return self._fold.completion(self._tokens, self._seed, self._record)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.cancel()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +71,9 @@ def test_a_conversation_streams_with_log_probabilities(plain: OpenAIGenerator) -
         assert entry.top[0] == (entry.token, entry.logprob)
         assert entry.top[1][1] <= entry.logprob <= 0.0
     assert last.finish_reason == "length"
+    for prompt in (ASKED, "one two"):
+        (alone,) = plain.generate(prompt, max_tokens=1, logprobs=0).choices[0].logprobs or ()
+        assert (alone.top, alone.logprob < 0) == ((), True)
 
 
 def test_the_assistants_message_is_continued(plain: OpenAIGenerator) -> None:
@@ -139,3 +144,17 @@ def test_log_probabilities_that_speculation_loses_are_an_error(
 
     assert completion.finish_reason == "error"
     assert "no log-probabilities of drafted tokens" in (completion.choices[0].error or "")
+
+
+def test_the_guides_example_runs(
+    plain: OpenAIGenerator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "endpoints.md"
+    (code,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    named: dict[str, Any] = {}
+
+    exec(code.replace("http://127.0.0.1:8001", plain.address.base), named)
+
+    assert capsys.readouterr().out
+    assert named["completion"].text.startswith(" Paris")
+    assert len(named["completion"].choices[0].logprobs[0].top) == 3

@@ -65,4 +65,5 @@ def test_servers_are_told_apart_by_address_and_model(monkeypatch: pytest.MonkeyP
     with Generators() as pool:
         one, same, other = (pool.open(spec, endpoint=ADDRESS) for spec in ("one", "one", "other"))
         assert one is same is pool.open(f"{ADDRESS}#one")
+        assert one is pool.open("one", endpoint=ADDRESS.removesuffix("/v1"))
         assert one is not other

@@ -109,3 +109,27 @@ def divergence(
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextDifference:
+    """Where two answers to a prompt part, as texts.
+
+    Attributes:
+        prompt: its index.
+        position: characters that both have before the difference.
+        first: what the first says from there on.
+        other: what the other one says.
+    """
+
+    prompt: int
+    position: int
+    first: str
+    other: str
+
+
+def text_difference(prompt: int, first: str, other: str) -> TextDifference:
+    """Where two different texts part."""
+    both = zip(first, other, strict=False)
+    position = next((i for i, (a, b) in enumerate(both) if a != b), min(len(first), len(other)))
+    return TextDifference(prompt, position, first[position:], other[position:])

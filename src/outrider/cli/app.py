@@ -14,6 +14,7 @@ from outrider.cli import (
     INTERRUPTED,
     answer,
     bench,
+    cascade,
     certify,
     chat,
     doctor,
@@ -80,6 +81,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(lab.app, name="lab")
+app.add_typer(cascade.app, name="cascade")
 app.add_typer(theory.app, name="theory")
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outrider.cli.bench_output import show_answers, show_times
+from outrider.cli.bench_servers import bench_servers
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
+    EndpointOptions,
     Json,
     MachineOptions,
     PromptOptions,
@@ -26,9 +28,7 @@ from outrider.cli.session import load_model
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from outrider.lab.contest import Progress
     from outrider.lab.speed_bench import Figures, SpeedBench
-    from outrider.lab.statistics import Interval
 
 MAX_TOKENS = 128
 MAX_STREAMS = 16
@@ -39,6 +39,7 @@ DEFAULT = "default"
 def speed(
     *,
     machine: MachineOptions,
+    servers: EndpointOptions,
     prompts: PromptOptions,
     plan: Annotated[
         list[str] | None,
@@ -49,10 +50,17 @@ def speed(
         ),
     ] = None,
     repeats: Annotated[
-        int, typer.Option(metavar="N", help="How often every prompt is answered by every plan.")
+        int,
+        typer.Option(metavar="N", help="How often every prompt is answered by every plan."),
     ] = 3,
     streams: Annotated[
-        int, typer.Option(metavar="N", help="Prompts that are asked at the same moment.")
+        int,
+        typer.Option(
+            "--streams",
+            "--concurrency",
+            metavar="N",
+            help="Prompts that are asked at the same moment.",
+        ),
     ] = 1,
     warm: Annotated[
         Path | None,
@@ -83,15 +91,41 @@ def speed(
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
-    """Measure how many times as fast as plain decoding plans are.
+    """Measure how many times as fast as plain decoding plans are, or servers as the first one.
 
     Every plan answers every prompt in turn. Every repetition begins with empty drafters, which
     learn from one prompt to the next as they do in use; no prompt is cached. Speed-ups come with
     95% intervals over prompts. Speed is decode speed, first to last token; the speed from the
     question to the last token stands beside it.
 
+    With --endpoint the servers of those addresses take the place of plans. They cannot be made to
+    forget, so the speed from the question on is the first repetition's.
+
     Exit status 1 where a plan that has to say what plain decoding says does not.
     """
+    settings = sampling.settings()
+    settings = {**settings, "max_tokens": settings.get("max_tokens", MAX_TOKENS)}
+    settings["seed"] = settings.get("seed", 0)
+    if servers.endpoint:
+        servers.refuse(
+            machine=machine,
+            plan=plan,
+            warm=warm,
+            cold=cold,
+            cache=cache,
+            plot=plot,
+            accept_terms=accept_terms,
+        )
+        bench_servers(
+            servers.endpoint,
+            prompts,
+            settings,
+            repeats=repeats,
+            concurrency=streams,
+            raw=raw,
+            json=json,
+        )
+        return
     from outrider.lab import speed_bench, speed_plot, speed_record  # noqa: PLC0415
     from outrider.lab.contest import PLAIN, contest  # noqa: PLC0415
     from outrider.plan import Plan  # noqa: PLC0415
@@ -104,16 +138,13 @@ def speed(
     warming = read_prompts(warm) if warm else []
     # None is the default plan, which the model knows once it is loaded.
     named = [None if text == DEFAULT else Plan.parse(text) for text in plan or [DEFAULT]]
-    settings = sampling.settings()
-    settings = {**settings, "max_tokens": settings.get("max_tokens", MAX_TOKENS)}
-    settings["seed"] = settings.get("seed", 0)
     room = cache
     if room.max_streams is None:
         room = replace(room, max_streams=max(streams, MAX_STREAMS))
     with load_model(machine, room, SpeculationOptions(), accept_terms=accept_terms) as llm:
         plans = [PLAIN, *(llm.plan if parsed is None else parsed for parsed in named)]
         bandwidth = [_bandwidth(llm.model.facts["threads"])]
-        with _progress() as listener:
+        with show_answers() as listener:
             samples = contest(
                 llm,
                 plans,
@@ -171,33 +202,6 @@ def _bandwidth(threads: int) -> float:
     from outrider.lab.environment import engine  # noqa: PLC0415
 
     return float(engine(threads)["memory_bandwidth_gb_s"])
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A listener that shows a bar on standard error."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        expand=True,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("warming up", total=None)
-        yield lambda done, total: bar.update(
-            task, completed=done, total=total, description="answers"
-        )
 
 
 # ------------------------------------------------------------------------------------ people
@@ -259,19 +263,11 @@ def _cells(figures: Figures) -> Sequence[str]:
     end_to_end = figures.end_to_end_speedup
     return (
         f"{figures.tokens_per_second:.1f}",
-        _times(figures.speedup),
+        show_times(figures.speedup),
         f"{end_to_end.value:.2f}" if end_to_end else "-",
         f"{usage.mean_accepted_length:.2f}",
         f"{usage.acceptance_rate:.0%}" if usage.draft_tokens else "-",
     )
-
-
-def _times(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.2f}"
-    return f"{interval.value:.2f} ({interval.low:.2f}-{interval.high:.2f})"
 
 
 def _steps(found: SpeedBench) -> Table:

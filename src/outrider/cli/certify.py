@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, MachineOptions, PromptOptions, command
+from outrider.cli.certify_servers import certify_endpoints
+from outrider.cli.options import (
+    AcceptTerms,
+    EndpointOptions,
+    Json,
+    MachineOptions,
+    PromptOptions,
+    command,
+)
 from outrider.cli.output import console, note, print_json, show_progress, warn
 from outrider.errors import UsageError
 
@@ -27,6 +35,11 @@ SHOWN = 3
 def certify(
     *,
     machine: MachineOptions,
+    servers: EndpointOptions,
+    concurrency: Annotated[
+        int,
+        typer.Option(metavar="N", help="Prompts that a server is asked at the same moment."),
+    ] = 1,
     prompts: PromptOptions,
     raw: Annotated[
         bool,
@@ -89,9 +102,35 @@ def certify(
     of its distribution; lossy verification by how far it leads away. Half of the drafted tokens
     are salt: known answers, and random tokens among them, so that few answers test much.
 
+    With --endpoint the servers of those addresses are asked, greedily, and their answers held
+    against the first one's, and that one's against what it says when it is asked again.
+
     Exit status: 0 where all is as it should be, 1 where something differs, 2 where a setting has
     fewer than 200 accepted or 200 rejected tokens and so shows nothing.
     """
+    if servers.endpoint:
+        servers.refuse(
+            machine=machine,
+            drafter=drafter,
+            controller=controller,
+            verification=verification,
+            num_draft_tokens=num_draft_tokens,
+            temperature=temperature,
+            seed=seed,
+            batch=batch,
+            accept_terms=accept_terms,
+        )
+        certify_endpoints(
+            servers.endpoint,
+            prompts,
+            raw=raw,
+            max_tokens=max_tokens,
+            concurrency=concurrency,
+            json=json,
+        )
+        return
+    if concurrency != 1:
+        raise UsageError("--concurrency is for servers; give --endpoint, or leave it out.")
     from rich.console import Console  # noqa: PLC0415
 
     from outrider import models  # noqa: PLC0415

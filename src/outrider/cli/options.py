@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import update_wrapper
@@ -14,19 +13,7 @@ import typer
 
 from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
-
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-    "TIB": 2**40,
-}
+from outrider.sizes import parse_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 AcceptTerms = Annotated[
@@ -135,6 +122,45 @@ class PromptOptions:
         ),
     ] = None
     limit: Limit = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """Servers instead of a model here."""
+
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask this server of the OpenAI protocol, URL or URL#MODEL, and no model here; may "
+            "be given several times, and the others are held against the first.",
+        ),
+    ] = None
+
+    def refuse(self, **others: Any) -> None:
+        """Raise for options beside an endpoint that are for models here.
+
+        Args:
+            others: what was given of each such option, by its name; groups of options are looked
+                through.
+
+        Raises:
+            UsageError: one was given that is not its default.
+        """
+        for name, value in others.items():
+            if is_dataclass(value) and not isinstance(value, type):
+                self.refuse(
+                    **{
+                        f.name: getattr(value, f.name)
+                        for f in fields(value)
+                        if getattr(value, f.name) != f.default
+                    }
+                )
+            elif value:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for a model here, and --endpoint asks a "
+                    "server; leave one of them out."
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,18 +292,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     return run
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as 512MB (millions), 2GiB (powers of two) or 1000000.
-
-    Raises:
-        UsageError: it is no size.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in _UNITS:
-        raise UsageError(f"{text!r} is not a size; write it as 512MB, 2GiB or a number of bytes.")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def _given(options: Any) -> dict[str, Any]:

@@ -213,6 +213,12 @@ def show_progress() -> Iterator[Listener]:
             bars.stop()
 
 
+def beginning(text: str, characters: int = 60) -> str:
+    """The beginning of a text, as Python writes it, on one line."""
+    shown = repr(text[:characters])
+    return shown if len(text) <= characters else f"{shown} …"
+
+
 def size(count: float) -> str:
     """Bytes for people: 98362432 is 98.4 MB."""
     for unit in ("B", "kB", "MB"):

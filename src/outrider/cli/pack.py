@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, parse_size
+from outrider.cli.options import AcceptTerms, Json
 from outrider.cli.output import console, print_json, show_progress, size
 from outrider.models.catalogue import DEFAULT_MODEL
+from outrider.sizes import parse_size
 
 OUTPUT = Path("submission.zip")
 

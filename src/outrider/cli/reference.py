@@ -23,7 +23,8 @@ Written by `python -m outrider.cli.reference docs/reference/cli.md`.
 With `--json` a command prints one JSON object on standard output; everything else it has to say
 goes to standard error. An option that cannot be honoured is an error. Exit statuses: 0 success,
 2 a wrong option or value, 3 a model file that is damaged or not supported, 4 a failed download,
-5 a request larger than the cache, 6 an answer that failed, 130 after Ctrl-C.
+5 a request larger than the cache, 6 an answer that failed, 7 a server that cannot be reached or
+fails, 130 after Ctrl-C.
 """
 
 

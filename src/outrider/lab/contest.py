@@ -1,25 +1,27 @@
-"""Plans against one another: the same prompts in turn, interleaved, on one model.
+"""Plans, or servers, against one another: the same prompts in turn, interleaved.
 
 Every plan has drafters of its own, so none profits from what another has said, and every
 repetition begins with empty ones, so none knows an answer by heart. From one prompt to the next
 they keep what they have learnt, as in any process that answers more than one question, unless
 each answer is asked to begin cold. No prompt is in the prefix cache. What the machine does
 meanwhile touches all plans alike, because the plans take turns, and each is first as often as any
-other.
+other. Servers (`lab.servers`) take turns in the same way, and keep what they have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar
 
 from outrider.errors import CapacityError, OutriderError, UsageError
-from outrider.lab.host import Host, Passes
 from outrider.llm import LLM, SPECULATION_VARIABLE
 from outrider.plan import Plan
 from outrider.prompts import Prompt
+from outrider.sampling import derive_seed
+from outrider.streams import Stream
 from outrider.types import Completion, FinishReason, Usage
 
 T = TypeVar("T")
@@ -30,6 +32,9 @@ PLAIN: Final = Plan(name="plain", drafter="none")
 WARM_UP_TOKENS: Final = 16
 """Of the answers that every plan gives before anything counts, so that all its parts are made."""
 
+Passes = Mapping[int, Sequence[float]]
+"""The milliseconds of passes, by the rows that an answer had in them."""
+
 Progress = Callable[[int, int], None]
 """Told how many answers of how many are there."""
 
@@ -39,12 +44,13 @@ class Sample:
     """One answer.
 
     Attributes:
-        plan: the name of the plan it was decoded by.
+        plan: the name of the plan it was decoded by, or of the server.
         prompt: the index of the prompt in its file.
         category: of the prompt.
         repeat: which repetition, from 0.
         group: which group of prompts it was asked with, all at the same moment; from 0.
-        tokens: the ids.
+        tokens: the ids; servers mostly keep them to themselves.
+        text: what they say.
         reason: why it ended.
         usage: counters and times.
         prompt_tokens: the ids of the prompt.
@@ -61,16 +67,22 @@ class Sample:
     usage: Usage
     prompt_tokens: tuple[int, ...] = ()
     passes: Passes = field(default_factory=dict)
+    text: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many tokens it has."""
+        return len(self.tokens) or self.usage.completion_tokens
 
     @property
     def decode(self) -> tuple[float, int]:
         """Milliseconds from the first token to the last, and the tokens after the first."""
-        return self.usage.decode_ms, max(len(self.tokens) - 1, 0)
+        return self.usage.decode_ms, max(self.count - 1, 0)
 
     @property
     def end_to_end(self) -> tuple[float, int]:
         """Milliseconds from the question to the last token, and all tokens."""
-        return self.usage.total_ms, len(self.tokens)
+        return self.usage.total_ms, self.count
 
 
 def decode_of(group: Sequence[Sample]) -> tuple[float, int]:
@@ -79,12 +91,12 @@ def decode_of(group: Sequence[Sample]) -> tuple[float, int]:
     Args:
         group: at least one answer; all were asked at the same moment.
     """
-    spoken = [s.usage for s in group if s.tokens]
+    spoken = [s.usage for s in group if s.count]
     if not spoken:
         return 0.0, 0
     first = min(usage.first_token_ms for usage in spoken)
     last = max(usage.first_token_ms + usage.decode_ms for usage in spoken)
-    return last - first, sum(len(s.tokens) for s in group) - 1
+    return last - first, sum(s.count for s in group) - 1
 
 
 def end_to_end_of(group: Sequence[Sample]) -> tuple[float, int]:
@@ -93,7 +105,7 @@ def end_to_end_of(group: Sequence[Sample]) -> tuple[float, int]:
     Args:
         group: at least one answer; all were asked at the same moment.
     """
-    return max(s.usage.total_ms for s in group), sum(len(s.tokens) for s in group)
+    return max(s.usage.total_ms for s in group), sum(s.count for s in group)
 
 
 def contest(
@@ -138,43 +150,102 @@ def contest(
         CapacityError: the cache cannot hold the answers of all streams.
         OutriderError: a plan's parts cannot be made, or an answer failed.
     """
-    _check(llm, plans, prompts, repeats, streams, warm, max_tokens)
+    check(prompts, repeats=repeats, streams=streams, max_tokens=max_tokens)
+    _check(llm, plans, prompts, streams, warm)
     if cold and warm:
         raise UsageError("Drafters cannot be cold and warm; leave one out.")
-    groups = [prompts[start : start + streams] for start in range(0, len(prompts), streams)]
-    total = repeats * len(prompts) * len(plans)
-    samples: list[Sample] = []
     with ExitStack() as stack:
         hosts = [
-            (plan, Host(stack.enter_context(_alone(llm, plan)), plan.name, raw, seed, settings))
+            LlmHost(plan.name, stack.enter_context(_alone(llm, plan)), raw, seed, settings)
             for plan in plans
         ]
-        for _, host in hosts:
-            host.ask(groups[0], fresh=True, max_tokens=min(WARM_UP_TOKENS, max_tokens))
-        progress(0, total)
-        for repeat in range(repeats):
-            for _, host in hosts:
-                host.forget()
-                if warm:
-                    host.ask(warm, fresh=False, max_tokens=max_tokens)
-            for number, group in enumerate(groups):
-                for plan, host in turn(hosts, repeat + number):
-                    answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
-                    check_together([answer for answer, _ in answers])
-                    samples += (
-                        sample(plan.name, prompt, repeat, number, answer, passes)
-                        for prompt, (answer, passes) in zip(group, answers, strict=True)
-                    )
-                    progress(len(samples), total)
+        return hold(
+            hosts,
+            prompts,
+            repeats=repeats,
+            streams=streams,
+            cold=cold,
+            warm=warm,
+            max_tokens=max_tokens,
+            progress=progress,
+        )
+
+
+class Host(Protocol):
+    """One side of a contest."""
+
+    @property
+    def name(self) -> str:
+        """What samples and messages call it."""
+        ...
+
+    def warm_up(self, prompts: Sequence[Prompt], *, max_tokens: int) -> None:
+        """Answer before anything counts, so that all parts are made.
+
+        Args:
+            prompts: the first to be measured; as many are to be answered.
+            max_tokens: of an answer.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Called at the beginning of a repetition: forget what has been learnt and cached."""
+        ...
+
+    def ask(
+        self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int
+    ) -> list[tuple[Completion, Passes]]:
+        """The answers to prompts asked at the same moment, each with its passes.
+
+        Args:
+            prompts: at least one.
+            fresh: whether to forget before what has been learnt.
+            max_tokens: of an answer.
+        """
+        ...
+
+
+def hold(
+    hosts: Sequence[Host],
+    prompts: Sequence[Prompt],
+    *,
+    repeats: int,
+    streams: int,
+    cold: bool,
+    warm: Sequence[Prompt],
+    max_tokens: int,
+    progress: Progress,
+) -> list[Sample]:
+    """Let every host answer every prompt in turn; see `contest`."""
+    groups = [prompts[start : start + streams] for start in range(0, len(prompts), streams)]
+    total = repeats * len(prompts) * len(hosts)
+    samples: list[Sample] = []
+    for host in hosts:
+        host.warm_up(groups[0], max_tokens=min(WARM_UP_TOKENS, max_tokens))
+    progress(0, total)
+    for repeat in range(repeats):
+        for host in hosts:
+            host.forget()
+            if warm:
+                host.ask(warm, fresh=False, max_tokens=max_tokens)
+        for number, group in enumerate(groups):
+            for host in turn(hosts, repeat + number):
+                answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
+                check_together([answer for answer, _ in answers])
+                samples += (
+                    sample(host.name, prompt, repeat, number, answer, passes)
+                    for prompt, (answer, passes) in zip(group, answers, strict=True)
+                )
+                progress(len(samples), total)
     return samples
 
 
 def sample(
-    plan: str, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
+    name: str, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
 ) -> Sample:
     """What is kept of an answer."""
     return Sample(
-        plan=plan,
+        plan=name,
         prompt=prompt.index,
         category=prompt.category,
         repeat=repeat,
@@ -184,6 +255,7 @@ def sample(
         usage=answer.usage,
         prompt_tokens=answer.prompt_tokens,
         passes=passes,
+        text=answer.text,
     )
 
 
@@ -211,22 +283,90 @@ def check_together(answers: Sequence[Completion]) -> None:
         )
 
 
-def turn(all_of: Sequence[T], first: int) -> list[T]:
+def turn(hosts: Sequence[T], first: int) -> Iterator[T]:
     """All, beginning with another one each time."""
-    first %= len(all_of)
-    return [*all_of[first:], *all_of[:first]]
+    first %= len(hosts)
+    yield from hosts[first:]
+    yield from hosts[:first]
 
 
-def _check(
-    llm: LLM,
-    plans: Sequence[Plan],
-    prompts: Sequence[Prompt],
-    repeats: int,
-    streams: int,
-    warm: Sequence[Prompt],
-    max_tokens: int,
-) -> None:
-    """Raise for a contest that cannot be held."""
+@dataclass(frozen=True, slots=True)
+class LlmHost:
+    """Asks a model in one way.
+
+    Attributes:
+        name: of the way of asking.
+        llm: idle but for what is asked here.
+        raw: leave out the chat template.
+        seed: each prompt's own is derived from it by the prompt's index.
+        settings: the flat names of `Settings`, such as temperature=0.8.
+    """
+
+    name: str
+    llm: LLM
+    raw: bool
+    seed: int
+    settings: Mapping[str, Any]
+
+    def warm_up(self, prompts: Sequence[Prompt], *, max_tokens: int) -> None:
+        """The first prompts, which are forgotten afterwards."""
+        self.ask(prompts, fresh=True, max_tokens=max_tokens)
+
+    def forget(self) -> None:
+        """Empty drafters and prefix cache."""
+        with self.llm.fresh():
+            pass
+
+    def ask(
+        self, prompts: Sequence[Prompt], *, fresh: bool, max_tokens: int
+    ) -> list[tuple[Completion, Passes]]:
+        """The answers to prompts asked at the same moment, each with its passes.
+
+        Args:
+            prompts: at least one.
+            fresh: whether drafters forget before what they have learnt.
+            max_tokens: of an answer.
+        """
+        with self.llm.fresh(drafters=fresh):
+            streams = [self._stream(prompt, max_tokens) for prompt in prompts]
+        answers = [_finish(stream) for stream in streams]
+        for prompt, (answer, _) in zip(prompts, answers, strict=True):
+            if answer.finish_reason == "error":
+                raise OutriderError(
+                    f"Prompt {prompt.index}, decoded by the plan {self.name!r}: "
+                    f"{answer.choices[0].error}"
+                )
+        return answers
+
+    def _stream(self, prompt: Prompt, max_tokens: int) -> Stream:
+        request = prompt.request(raw=self.raw or not self.llm.has_chat_template)
+        try:
+            return self.llm.stream(
+                request,
+                seed=derive_seed(self.seed, prompt.index),
+                max_tokens=max_tokens,
+                **self.settings,
+            )
+        except (UsageError, CapacityError) as error:
+            error.args = (f"Prompt {prompt.index}: {error}",)
+            raise
+
+
+def _finish(stream: Stream) -> tuple[Completion, Passes]:
+    """The whole answer, and the passes behind the first token."""
+    passes: dict[int, list[float]] = {}
+    # Each event is one pass, and the first of them is the prompt's.
+    for event in islice(stream, 1, None):
+        passes.setdefault(1 + event.draft_tokens, []).append(event.pass_ms)
+    return stream.completion, passes
+
+
+def check(prompts: Sequence[Prompt], *, repeats: int, streams: int, max_tokens: int) -> None:
+    """Raise for a contest, of whomever, that cannot be held.
+
+    Raises:
+        UsageError: nothing is to be measured.
+    """
     for name, given in (("repeats", repeats), ("streams", streams)):
         if given < 1:
             raise UsageError(f"{name} has to be at least 1, not {given}.")
@@ -235,8 +375,16 @@ def _check(
             f"max_tokens has to be at least 2, not {max_tokens}: speed is measured from the first "
             "token to the last."
         )
-    if not plans or not prompts:
-        raise UsageError("A contest needs at least one plan and one prompt.")
+    if not prompts:
+        raise UsageError("A contest needs at least one prompt.")
+
+
+def _check(
+    llm: LLM, plans: Sequence[Plan], prompts: Sequence[Prompt], streams: int, warm: Sequence[Prompt]
+) -> None:
+    """Raise for a contest of plans that cannot be held."""
+    if not plans:
+        raise UsageError("A contest needs at least one plan.")
     if streams > llm.max_streams:
         raise UsageError(
             f"{streams} streams are more than the {llm.max_streams} that the model computes at "

@@ -14,8 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from outrider.errors import UsageError
-from outrider.lab.contest import WARM_UP_TOKENS, Sample, check_together, sample, turn
-from outrider.lab.host import Host
+from outrider.lab.contest import (
+    WARM_UP_TOKENS,
+    LlmHost,
+    Sample,
+    check_together,
+    sample,
+    turn,
+)
 from outrider.llm import LLM
 from outrider.prompts import Prompt
 
@@ -166,7 +172,7 @@ class Bench:
         setup, first = self.setup, cell.group * arm.streams
         asked = [prompts[(first + i) % len(prompts)] for i in range(arm.streams)]
         settings = {**setup.settings, **arm.settings}
-        host = Host(self.llm, arm.name, setup.raw, setup.seed, settings)
+        host = LlmHost(arm.name, self.llm, setup.raw, setup.seed, settings)
         answers = host.ask(asked, fresh=True, max_tokens=max_tokens or setup.max_tokens)
         check_together([answer for answer, _ in answers])
         return tuple(

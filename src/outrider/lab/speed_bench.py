@@ -171,7 +171,13 @@ def _plan_figures(
 
 
 def figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figures:
-    """The figures of answers beside plain's to the same prompts."""
+    """What was measured, held against something else on the same prompts.
+
+    Args:
+        plain: the answers to hold against; the same ones have a speed-up of 1.
+        own: those measured.
+        unit: what an answer is measured with, `by_group` or `by_prompt`.
+    """
     decode, end_to_end = (times(own, unit, measure) for measure in (decode_of, end_to_end_of))
     return Figures(
         prompts=len({s.prompt for s in own}),
@@ -184,12 +190,12 @@ def figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figur
 
 
 def by_group(sample: Sample) -> int:
-    """An answer is measured with those it was asked with."""
+    """The group that it was asked with."""
     return sample.group
 
 
 def by_prompt(sample: Sample) -> int:
-    """An answer is measured alone."""
+    """Its prompt alone."""
     return sample.prompt
 
 

@@ -53,7 +53,7 @@ def record(
 
 
 def _plan(found: PlanFigures) -> dict[str, Any]:
-    usage, saved = found.overall.usage, _interval("speedup_without_looping", found.without_looping)
+    usage, saved = found.overall.usage, interval("speedup_without_looping", found.without_looping)
     return {
         "name": found.plan.name,
         **_figures(found.overall),
@@ -81,9 +81,9 @@ def _figures(figures: Figures) -> dict[str, Any]:
     return {
         "prompts": figures.prompts,
         "tokens_per_second": figures.tokens_per_second,
-        **_interval("speedup", figures.speedup),
+        **interval("speedup", figures.speedup),
         "end_to_end_tokens_per_second": figures.end_to_end_tokens_per_second,
-        **_interval("end_to_end_speedup", figures.end_to_end_speedup),
+        **interval("end_to_end_speedup", figures.end_to_end_speedup),
         "mean_accepted_length": figures.usage.mean_accepted_length,
         "acceptance_rate": figures.usage.acceptance_rate,
         "rows_per_step": figures.rows_per_step,
@@ -91,10 +91,11 @@ def _figures(figures: Figures) -> dict[str, Any]:
     }
 
 
-def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:
-    if interval is None:
+def interval(name: str, found: Interval | None) -> dict[str, float | None]:
+    """A figure with its interval, under three keys."""
+    if found is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _answers(samples: Sequence[Sample]) -> dict[str, list[Any]]:

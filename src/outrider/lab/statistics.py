@@ -185,8 +185,8 @@ def mean_interval(values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 
     return Interval(value, float(low), float(high), units)
 
 
-def looping(tokens: Sequence[int]) -> bool:
-    """Whether an answer repeats itself: some 8 tokens in a row occur three times or more.
+def looping(tokens: Sequence[int] | Sequence[str]) -> bool:
+    """Whether an answer repeats itself: 8 tokens, or words, in a row occur three times.
 
     Occurrences may overlap, as those of a single token that never ends do.
     """

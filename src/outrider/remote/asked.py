@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -42,6 +42,12 @@ class Told:
         """Whether something of the answer has come."""
         return self.first is not None
 
+    @property
+    def completion_tokens(self) -> int:
+        """As the server counts them, else by their ids or log-probabilities, else 0."""
+        counted = int(self.usage.get("completion_tokens") or 0)
+        return counted or self.tokens or self.logprobs
+
     def add(self, piece: Piece) -> None:
         """What has come."""
         if piece.text or piece.reasoning or piece.tokens:
@@ -54,8 +60,14 @@ class Told:
         self.timings |= piece.timings
         self.prompt_tokens = self.prompt_tokens or piece.prompt_tokens
 
-    def event(self, index: int, piece: Piece) -> Event:
-        """The piece as an event. Reasoning that was kept apart stands between tags again."""
+    def event(self, index: int, piece: Piece, best: int | None) -> Event:
+        """The piece as an event. Reasoning that was kept apart stands between tags again.
+
+        Args:
+            index: of the completion.
+            piece: what has come.
+            best: alternatives that each log-probability is to have; servers may give more.
+        """
         text = piece.text
         if piece.reasoning:
             text = ("" if self.reasons else "<think>") + piece.reasoning
@@ -63,7 +75,11 @@ class Told:
         elif piece.text and self.reasons:
             text = f"</think>{piece.text}"
             self.reasons = False
-        return Event(index, text=text, tokens=piece.tokens, logprobs=piece.logprobs or None)
+        logprobs = tuple(
+            replace(entry, top=tuple(sorted(entry.top, key=lambda top: -top[1])[:best]))
+            for entry in piece.logprobs
+        )
+        return Event(index, text=text, tokens=piece.tokens, logprobs=logprobs or None)
 
     def last(self, index: int, reason: FinishReason, error: str | None = None) -> Event:
         """The event that ends the completion."""
@@ -77,7 +93,7 @@ class Told:
         return Usage(
             prompt_tokens=int(self.usage.get("prompt_tokens") or 0),
             cached_tokens=int(details.get("cached_tokens") or 0),
-            completion_tokens=int(self.usage.get("completion_tokens") or self.tokens),
+            completion_tokens=self.completion_tokens,
             draft_tokens=int(self.timings.get("draft_n") or 0),
             accepted_tokens=int(self.timings.get("draft_n_accepted") or 0),
             first_token_ms=(first - self.start) * 1000,
@@ -108,7 +124,7 @@ class Asked:
             for data in self._exchange.events():
                 piece = answer.read(data, self._base)
                 told.add(piece)
-                event = told.event(index, piece)
+                event = told.event(index, piece, self._question.logprobs)
                 if event.text or event.tokens or event.logprobs:
                     yield event
         except EndpointError as error:
@@ -125,13 +141,18 @@ class Asked:
             return told.last(index, "error" if missing else reason, missing)
         if self._exchange.cancelled:
             return told.last(index, "cancelled")
+        if told.finish is None and not told.begun:
+            raise EndpointError(
+                f"{self._base} ended its answer before it began; look at its log: it may have no "
+                "room for the prompt, or answer one question at a time."
+            )
         if told.finish is None:
             return told.last(index, "error", f"{self._base} ended its answer in the middle.")
         return told.last(index, "error", f"{self._base} ended its answer by {told.finish!r}.")
 
     def _missing_logprobs(self, told: Told) -> str | None:
         """What is wrong with the log-probabilities that were asked for, if something is."""
-        if "logprobs" not in self._question.body or not told.begun:
+        if self._question.logprobs is None or not told.begun:
             return None
         if not told.logprobs:
             return f"{self._base} gives no log-probabilities; leave logprobs out."

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self, Unpack
 
 import httpx
 
-from outrider.errors import EndpointError, UsageError, unknown_name
+from outrider.errors import EndpointError, OutriderError, UsageError, unknown_name
 from outrider.remote import dialect
 from outrider.remote.address import Address
 from outrider.remote.asked import Asked
 from outrider.remote.dialect import Dialect
-from outrider.remote.http import KEY_VARIABLES, Line, Patience
+from outrider.remote.failures import KEY_VARIABLES
+from outrider.remote.http import Line, Patience
 from outrider.remote.question import write
 from outrider.remote.stream import RemoteStream
 from outrider.sampling import derive_seed, draw_seed
-from outrider.settings import Prompt, Settings, make_request
-from outrider.types import Completion
+from outrider.settings import Prompt, Settings, make_request, make_requests
+from outrider.types import Completion, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class OpenAIGenerator:
         server: what software answers, such as vLLM, where it does not say so itself.
         extra: further keys of every question's JSON, which win.
         seed: for requests without one; None draws one for each, and their completions record it.
+        concurrency: questions of `generate_many` asked at the same moment, at most.
         transport: for tests; None takes the network.
 
     Raises:
@@ -71,13 +75,17 @@ class OpenAIGenerator:
         server: str | None = None,
         extra: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        concurrency: int = 8,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         address = Address.parse(base_url)
         if model is not None and address.model not in (None, model):
             raise UsageError(f"Two models are named, {address.model!r} and {model!r}; name one.")
         self.address = replace(address, model=model or address.model)
+        if concurrency < 1:
+            raise UsageError(f"concurrency has to be at least 1, not {concurrency}.")
         self.seed = seed
+        self.concurrency = concurrency
         self.extra = dict(extra or {})
         self._dialect = None if server is None else dialect.named(server)
         key = api_key or next(filter(None, map(os.environ.get, KEY_VARIABLES)), None)
@@ -165,6 +173,53 @@ class OpenAIGenerator:
         """
         return self.stream(prompt, **settings).finish()
 
+    def generate_many(
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        listener: Callable[[int, Event], None] | None = None,
+        **settings: Unpack[Settings],
+    ) -> Iterator[Completion]:
+        """Answers to many prompts, `concurrency` of them asked at the same moment.
+
+        Args:
+            prompts: as in `stream`.
+            listener: told a prompt's index and each event of its answer, in the order in which
+                answers are returned, by the thread that asks for them.
+            settings: as in `stream`; one seed gives each prompt its own, as in `LLM`.
+
+        Returns:
+            An iterator of completions in the order of the prompts, each as soon as it and those
+            before it are finished. Closing it cancels the rest.
+
+        Raises:
+            EndpointError: as in `stream`; the prompt's index is named.
+            UsageError: as in `stream`; the prompt's index is named.
+        """
+        streams: list[RemoteStream] = []
+        for index, request in enumerate(make_requests(prompts, settings, self.seed)):
+            with _naming(index):
+                streams.append(self.stream(request))
+        return self._finish_all(streams, listener)
+
+    def _finish_all(
+        self, streams: list[RemoteStream], listener: Callable[[int, Event], None] | None
+    ) -> Iterator[Completion]:
+        threads = ThreadPoolExecutor(self.concurrency)
+        try:
+            asked = [threads.submit(list[Event], stream) for stream in streams]
+            for index, stream in enumerate(streams):
+                with _naming(index):
+                    events = asked[index].result()
+                if listener is not None:
+                    for event in events:
+                        listener(index, event)
+                yield stream.completion
+        finally:
+            for stream in streams:
+                stream.cancel()
+            threads.shutdown(cancel_futures=True)
+
     def close(self) -> None:
         """Close the connections."""
         self._line.close()
@@ -183,7 +238,7 @@ class OpenAIGenerator:
             if status in (404, 405, 501) and wanted is not None:
                 return Served(wanted, self._dialect or dialect.UNKNOWN, None)
             if status != httpx.codes.OK:
-                raise self._line.refuse(status, body, path="models", model=None)
+                raise self._line.refusal(status, body, path="models", model=None)
             raise EndpointError(
                 f"{self.address.shown}/models is no list of models, so it is no address of the "
                 "OpenAI protocol; most end in /v1."
@@ -206,6 +261,16 @@ class OpenAIGenerator:
         if entry is None and spoken.one_model:
             raise unknown_name(f"model of {self.address.shown}:", str(wanted), models)
         return Served(wanted or str((entry or {})["id"]), spoken, _context(entry or {}))
+
+
+@contextmanager
+def _naming(index: int) -> Iterator[None]:
+    """Errors name the prompt that they are about."""
+    try:
+        yield
+    except OutriderError as error:
+        error.args = (f"Prompt {index}: {error}",)
+        raise
 
 
 def _context(entry: Mapping[str, Any]) -> int | None:

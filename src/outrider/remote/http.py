@@ -1,17 +1,16 @@
-"""The line to a server: requests with time-outs and retries, and errors as sentences."""
+"""The line to a server: requests with time-outs, retries and cancellation."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import random
-import re
 import socket
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
@@ -19,13 +18,7 @@ from outrider.errors import EndpointError, OutriderError, UsageError
 from outrider.remote import sse
 from outrider.remote.address import Address
 from outrider.remote.answer import DONE, message
-
-KEY_VARIABLES: Final = ("OUTRIDER_API_KEY", "OPENAI_API_KEY")
-
-_BUSY: Final = 429
-_TOO_LONG: Final = re.compile(
-    r"exceed_context|context_length_exceeded|context (?:length|size|window)", re.IGNORECASE
-)
+from outrider.remote.failures import BUSY, Again, Failures, refusal, retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +27,7 @@ class Patience:
 
     Attributes:
         connect: for a connection.
-        silence: between two events of an answer, and for the first.
+        silence: that a server may say nothing while it is waited for.
         retries: how often what failed before the first event is tried again.
         backoff: before the first retry, doubled before each further one, up to half of it more or
             less by chance. A server's own Retry-After wins.
@@ -66,14 +59,6 @@ class Patience:
         return self.backoff * 2.0**attempt * random.uniform(0.5, 1.5)
 
 
-class _Again(Exception):  # noqa: N818 - no error of its own: what is tried once more
-    """What may work when it is tried again."""
-
-    def __init__(self, error: EndpointError, after: float | None = None) -> None:
-        self.error = error
-        self.after = after
-
-
 class Line:
     """A server, as this process reaches it; safe from any thread.
 
@@ -93,7 +78,7 @@ class Line:
     ) -> None:
         self.address = address
         self.patience = patience
-        self._key = key
+        self._with_key = bool(key)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(
             headers=headers,
@@ -108,60 +93,40 @@ class Line:
         )
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON (None where it is none) of something small.
+        """Status and content (JSON, or the beginning of a text) of something small.
 
         Raises:
             EndpointError: the server cannot be reached.
         """
-        for attempt in range(self.patience.retries + 1):
+        for attempt in itertools.count():
             try:
-                with _Failures(self.address.shown, self.patience.connect, self.patience.connect):
+                with Failures(self.address.shown, self.patience.connect, self.patience.connect):
                     answer = self._client.get(
                         f"{self.address.base}/{path}", timeout=self.patience.connect
                     )
-                break
-            except _Again as again:
+                self._look_for_passing(answer, path=path, model=None)
+                return answer.status_code, _json(answer)
+            except Again as again:
                 self._wait(again, attempt, threading.Event())
-        try:
-            return answer.status_code, answer.json()
-        except ValueError:
-            return answer.status_code, None
+        raise AssertionError("the last attempt raises")
 
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
 
-    def refuse(self, status: int, body: object, *, path: str, model: str | None) -> OutriderError:
+    def refusal(self, status: int, body: object, *, path: str, model: str | None) -> OutriderError:
         """The error that a status and a body stand for."""
-        said, base = message(body), self.address.shown
-        because = f": {said}." if said else "."
-        if status in (401, 403):
-            variable = KEY_VARIABLES[0]
-            missing = f"wants a key; set {variable}" if not self._key else "refuses the key it got"
-            return EndpointError(f"{base} {missing}{because}")
-        if status == 404 and model is not None and "model" in said.lower():
-            return EndpointError(
-                f"{base} has no model {model!r}, and {base}/models lists those it has{because}"
-            )
-        if status in (404, 405):
-            return EndpointError(
-                f"{base} has no {path}, so it is no address of the OpenAI protocol; most end in "
-                "/v1."
-            )
-        if 300 <= status < 400:
-            return EndpointError(f"{base} has moved; write the address that it has moved to.")
-        if status == _BUSY:
-            return EndpointError(f"{base} takes no more requests for now{because}")
-        if status >= 500:
-            return EndpointError(f"{base} failed with status {status}{because}")
-        if _TOO_LONG.search(json.dumps(body)):
-            return UsageError(
-                f"The prompt does not fit the context of the model at {base}; shorten it, or "
-                f"lower max_tokens{because}"
-            )
-        return UsageError(f"{base} refuses the request{because}")
+        base = self.address.shown
+        return refusal(base, status, body, path=path, model=model, with_key=self._with_key)
 
-    def _wait(self, again: _Again, attempt: int, cancelled: threading.Event) -> None:
+    def _look_for_passing(self, response: httpx.Response, *, path: str, model: str | None) -> None:
+        """Raise `Again` for a status that may pass; the response is read."""
+        status = response.status_code
+        if status == BUSY or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED):
+            error = self.refusal(status, _json(response), path=path, model=model)
+            raise Again(error, retry_after(response))
+
+    def _wait(self, again: Again, attempt: int, cancelled: threading.Event) -> None:
         """Wait for the next attempt, or raise what came of the last one."""
         pause = self.patience.pause(attempt, again.after)
         if attempt == self.patience.retries:
@@ -169,35 +134,6 @@ class Line:
         if pause > self.patience.longest:
             raise EndpointError(f"{again.error} It asks to wait {pause:.0f} seconds.")
         cancelled.wait(pause)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failures:
-    """Turns what goes wrong on the way into sentences; what may work again is `_Again`."""
-
-    base: str
-    connect: float
-    silence: float
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, failure: BaseException | None, _: object) -> None:
-        if not isinstance(failure, httpx.TransportError):
-            return
-        base = self.base
-        if isinstance(failure, httpx.ReadTimeout):
-            raise EndpointError(
-                f"{base} has said nothing for {self.silence:g} seconds; raise the time-out, "
-                "or look at its log."
-            ) from failure
-        if isinstance(failure, httpx.ConnectTimeout):
-            text = f"{base} cannot be reached within {self.connect:g} seconds."
-        elif isinstance(failure, httpx.ConnectError):
-            text = f"Nobody answers at {base} ({failure}); start the server or correct the address."
-        else:
-            text = f"The connection to {base} broke: {failure or type(failure).__name__}."
-        raise _Again(EndpointError(text)) from failure
 
 
 class Exchange:
@@ -243,7 +179,7 @@ class Exchange:
                 with closing(self._attempt()) as data:
                     yield from data
                 break
-            except _Again as again:
+            except Again as again:
                 if self.cancelled:
                     return
                 if self._begun:
@@ -260,7 +196,7 @@ class Exchange:
             json=dict(self._body),
             extensions={"trace": self._trace},
         )
-        with _Failures(line.address.shown, line.patience.connect, line.patience.silence):
+        with Failures(line.address.shown, line.patience.connect, line.patience.silence):
             response = line._client.send(request, stream=True)
             try:
                 self._hold(response.extensions.get("network_stream"))
@@ -306,11 +242,8 @@ class Exchange:
                 )
             return
         response.read()
-        error = self._line.refuse(status, _json(response), path=self._path, model=self._model)
-        if status == _BUSY or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED):
-            assert isinstance(error, EndpointError)
-            raise _Again(error, _retry_after(response))
-        raise error
+        self._line._look_for_passing(response, path=self._path, model=self._model)
+        raise self._line.refusal(status, _json(response), path=self._path, model=self._model)
 
 
 def _json(response: httpx.Response) -> object:
@@ -318,14 +251,6 @@ def _json(response: httpx.Response) -> object:
         return response.json()
     except ValueError:
         return response.text[:200]
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds; the header's other form, a date, is left to the backoff."""
-    try:
-        return max(0.0, float(response.headers.get("retry-after", "")))
-    except ValueError:
-        return None
 
 
 def _shut(stream: Any) -> None:

@@ -31,10 +31,12 @@ class Question:
     Attributes:
         path: behind the server's base address.
         body: the JSON object.
+        logprobs: how many best tokens are to come with each; None where none was asked for.
     """
 
     path: str
     body: Mapping[str, Any]
+    logprobs: int | None = None
 
     @property
     def chat(self) -> bool:
@@ -88,7 +90,7 @@ def write(
     else:
         body |= _completion(request, dialect)
         path = "completions"
-    return Question(path, body | dict(extra))
+    return Question(path, body | dict(extra), request.logprobs)
 
 
 def _chat(request: Request, dialect: Dialect) -> dict[str, Any]:
@@ -100,7 +102,8 @@ def _chat(request: Request, dialect: Dialect) -> dict[str, Any]:
     if messages[-1].role == "assistant":
         body |= dialect.continues or {}
     if request.logprobs is not None:
-        body |= {"logprobs": True, "top_logprobs": request.logprobs}
+        # At least one: llama.cpp takes 0 as no wish for any.
+        body |= {"logprobs": True, "top_logprobs": max(request.logprobs, 1)}
     return body
 
 
@@ -110,7 +113,6 @@ def _completion(request: Request, dialect: Dialect) -> dict[str, Any]:
     if request.max_tokens is None:
         body |= dialect.no_limit or {}
     if request.logprobs is not None:
-        # llama.cpp takes 0 as no wish for any.
         body["logprobs"] = max(request.logprobs, 1)
     return body
 

@@ -6,14 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
+    "Cascade": "outrider.strategies.cascade",
     "Thinking": "outrider.strategies.thinking",
     "ThinkingConfig": "outrider.strategies.thinking",
 }
 """Where each strategy lives; its module is imported when the name is first asked for."""
 
-__all__ = ["Thinking", "ThinkingConfig"]
+__all__ = ["Cascade", "Thinking", "ThinkingConfig"]
 
 if TYPE_CHECKING:
+    from outrider.strategies.cascade import Cascade
     from outrider.strategies.thinking import Thinking, ThinkingConfig
 
 

@@ -12,9 +12,10 @@ https://github.com/NovaSky-AI/SkyThought, `skythought/evals/tasks`.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+
+import yaml
 
 from outrider.errors import UsageError, unknown_name
 from outrider.tasks import public
@@ -103,12 +104,6 @@ def read_task(path: Path, data: Path | None) -> Task:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if find_spec("yaml") is None:
-        raise UsageError(
-            "Reading YAML needs the library PyYAML; install it with pip install 'outrider[data]'."
-        )
-    import yaml  # noqa: PLC0415
-
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

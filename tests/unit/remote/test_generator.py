@@ -22,7 +22,7 @@ from remote.streams import (
 from outrider.errors import EndpointError, OutriderError, UsageError
 from outrider.remote import OpenAIGenerator, Patience
 from outrider.sampling import derive_seed
-from outrider.types import Event, Message, TokenLogprob
+from outrider.types import Event, Message, Request, TokenLogprob
 
 ASKED = (Message("user", "Hi"),)
 
@@ -84,14 +84,19 @@ def test_llamacpps_own_counters_are_kept() -> None:
     assert completion.record["timings"] == [timings]
 
 
-def test_without_usage_tokens_are_counted_by_their_ids_or_not_at_all() -> None:
+def test_without_usage_tokens_are_counted_by_what_comes_with_them_or_not_at_all() -> None:
     ids = (text("a", token_ids=[1]), text("b", token_ids=[2, 3]), text("", finish_reason="stop"))
     none = (text("a"), text("b", finish_reason="stop"))
+
+    entry = {"token": "a", "logprob": -0.5, "top_logprobs": []}
+    given = chat("a", logprobs={"content": [entry, entry]})
+    with_logprobs = generator(Scripted(streamed(sse(given, end())))).generate(ASKED, logprobs=1)
 
     with_ids = generator(Scripted(streamed(sse(*ids)))).generate("x")
     without = generator(Scripted(streamed(sse(*none)))).generate("x")
 
     assert (with_ids.tokens, with_ids.usage.completion_tokens) == ((1, 2, 3), 3)
+    assert with_logprobs.usage.completion_tokens == 2
     assert (without.text, without.usage.completion_tokens) == ("ab", 0)
     assert without.record["counted_by_server"] is False
 
@@ -140,6 +145,19 @@ def test_log_probabilities_come_with_their_tokens() -> None:
     assert completion.tokens == (7,)
 
 
+@pytest.mark.parametrize("best", [0, 1, 2, 5])
+def test_no_more_alternatives_come_than_were_asked_for_and_the_best_first(best: int) -> None:
+    values = (-2.0, -0.5, -1.0)
+    tops = [{"id": i, "token": "a", "logprob": value} for i, value in enumerate(values)]
+    entry = {"id": 0, "token": "a", "logprob": -2.0, "top_logprobs": tops}
+    chunks = (chat("a", logprobs={"content": [entry]}), end(), usage(1, 1))
+
+    completion = generator(Scripted(streamed(sse(*chunks)))).generate(ASKED, logprobs=best)
+
+    (found,) = completion.choices[0].logprobs or ()
+    assert found.top == ((1, -0.5), (2, -1.0), (0, -2.0))[:best]
+
+
 def test_log_probabilities_that_do_not_come_are_an_error() -> None:
     completion = generator(Scripted(streamed(sse(*HELLO)))).generate(ASKED, logprobs=1)
 
@@ -161,6 +179,36 @@ def test_log_probabilities_without_those_of_drafted_tokens_are_an_error() -> Non
 
     assert completion.text == "ab"
     assert "no log-probabilities of drafted tokens" in (completion.choices[0].error or "")
+
+
+def test_many_prompts_are_answered_in_their_order_with_seeds_of_their_own() -> None:
+    server = Scripted(*(streamed(sse(chat(f"{i}"), end(), usage(1, 1))) for i in range(3)))
+    heard: list[tuple[int, str]] = []
+
+    answers = generator(server, concurrency=1).generate_many(
+        ["a", "b", "c"],
+        temperature=1.0,
+        seed=4,
+        listener=lambda index, event: heard.append((index, event.text)),
+    )
+
+    assert [answer.text for answer in answers] == ["0", "1", "2"]
+    assert [text for _, text in heard if text] == ["0", "1", "2"]
+    assert [index for index, _ in heard] == [0, 0, 1, 1, 2, 2]
+    assert [body["prompt"] for body in server.bodies] == ["a", "b", "c"]
+    seeds = [derive_seed(4, index) % (2**31 - 1) for index in range(3)]
+    assert [body["seed"] for body in server.bodies] == seeds
+
+
+def test_one_of_many_that_fails_is_named_and_ends_the_rest() -> None:
+    server = Scripted(streamed(sse(*HELLO)), httpx.Response(400, json={"error": "no"}))
+    answers = generator(server, concurrency=1).generate_many(["a", "b", "c", "d"])
+
+    assert next(answers).text == "Hello"
+    with pytest.raises(UsageError, match=f"^Prompt 1: {BASE} refuses the request: no"):
+        list(answers)
+    with pytest.raises(UsageError, match=r"^Prompt 1: ignore_eos cannot be had"):
+        generator(Scripted()).generate_many(["a", Request(prompt="b", ignore_eos=True)])
 
 
 # ---------------------------------------------------------------------------------- failures
@@ -221,6 +269,11 @@ def test_what_was_said_before_a_break_is_kept_and_nothing_asked_again(
     assert (completion.text, completion.finish_reason) == ("Hel", "error")
     assert (completion.choices[0].error or "").startswith(said)
     assert len(server.bodies) == 1
+
+
+def test_a_stream_that_ends_before_it_begins_is_an_error() -> None:
+    with pytest.raises(EndpointError, match="ended its answer before it began; look at its log"):
+        generator(Scripted(streamed(sse()))).generate(ASKED)
 
 
 def test_an_error_amid_the_stream_is_the_completions() -> None:
@@ -360,6 +413,17 @@ def test_a_server_without_a_list_answers_to_a_given_name() -> None:
     assert generator(missing, model="m", server="vllm").served.dialect.name == "vLLM"
     with pytest.raises(EndpointError, match="has no models, so it is no address of the OpenAI"):
         _ = generator(missing).served
+
+
+def test_a_server_that_still_loads_its_model_is_asked_again() -> None:
+    answers = [httpx.Response(503, json={"error": {"message": "Loading model"}})] * 2
+    answers += [httpx.Response(200, json={"data": [{"id": "m"}]})]
+    loading = httpx.MockTransport(lambda _: answers.pop(0))
+
+    assert generator(loading).model == "m"
+    never = httpx.MockTransport(lambda _: httpx.Response(503, json={"error": "Loading model"}))
+    with pytest.raises(EndpointError, match="failed with status 503: Loading model"):
+        _ = generator(never).model
 
 
 def test_a_page_in_place_of_a_list_is_no_server() -> None:

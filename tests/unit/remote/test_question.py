@@ -104,6 +104,7 @@ def test_log_probabilities_of_both_kinds() -> None:
 
     assert (chat["logprobs"], chat["top_logprobs"]) == (True, 3)
     assert chat["return_tokens_as_token_ids"] is True
+    assert question(LLAMA, Request(messages=ASKED, logprobs=0)).body["top_logprobs"] == 1
     assert text["logprobs"] == 1
 
 

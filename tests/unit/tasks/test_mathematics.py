@@ -80,8 +80,8 @@ def test_a_comparison_without_end_is_no_match_and_the_next_one_works(
     assert judge.equal("x + x", "2x")
 
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "SECONDS", 0.0)
-        assert not judge.equal("x + x", "2x")
+        patch.setattr(judging, "SECONDS", 0.3)
+        assert not judge.equal("x", "9^{9^{9^9}}")  # no machine ends this
 
     assert judge.equal("x + x", "2x")
 

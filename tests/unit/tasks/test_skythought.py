@@ -8,7 +8,7 @@ import pytest
 
 from outrider import tasks
 from outrider.errors import UsageError
-from outrider.tasks import public, skythought
+from outrider.tasks import public
 
 PUBLISHED = r"""
 handler: aime
@@ -105,12 +105,3 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=r"Question 1 of rows\.jsonl has no 'expected_answer'"):
         tasks.load(write(tmp_path / "task.yaml", text))
-
-
-def test_without_the_library_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(skythought, "find_spec", lambda name: None)
-
-    with pytest.raises(UsageError, match=r"pip install 'outrider\[data\]'"):
-        tasks.load(write(tmp_path / "task.yaml", PUBLISHED))

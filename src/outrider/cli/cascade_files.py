@@ -1,0 +1,83 @@
+"""What the commands of `outrider cascade` share: their options and their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outrider.cli.output import show_progress
+from outrider.errors import UsageError
+
+if TYPE_CHECKING:
+    from outrider.strategies.cascade import CascadeSettings, Ladder, Predictor
+
+File = Annotated[
+    Path, typer.Argument(metavar="CASCADE", help="The cascade file: YAML, or TOML by its name.")
+]
+Answers = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Collected answers. [default: CASCADE.answers.jsonl]"),
+]
+PredictorFile = Annotated[
+    Path | None,
+    typer.Option("--predictor", metavar="FILE", help="[default: CASCADE.predictor.json]"),
+]
+Family = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        metavar="NAME",
+        help="stopping, routing, learned or pandora.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
+]
+
+
+def read_settings(path: Path) -> CascadeSettings:
+    """The cascade of a file."""
+    from outrider.strategies.cascade import CascadeSettings  # noqa: PLC0415
+
+    return CascadeSettings.load(path)
+
+
+def read_predictor(cascade: Path, path: Path | None) -> Predictor:
+    """The predictor of a file, or of the one beside the cascade's."""
+    from outrider.strategies.cascade import Predictor  # noqa: PLC0415
+
+    return Predictor.load(existing(path or beside(cascade, ".predictor.json"), "train"))
+
+
+def beside(cascade: Path, suffix: str) -> Path:
+    """The file beside the cascade's that is meant where none is named."""
+    return cascade.with_name(cascade.stem + suffix)
+
+
+def existing(path: Path, made_by: str) -> Path:
+    """The path; an error that names the command which makes the file where there is none."""
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; `outrider cascade {made_by}` makes it.")
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def open_ladder(settings: CascadeSettings, threads: int | None, accept_terms: bool) -> Ladder:
+    """The stages, their models fetched if they are not here."""
+    from outrider.strategies.cascade import Ladder  # noqa: PLC0415
+
+    with show_progress() as listener:
+        return Ladder(
+            settings,
+            local={"threads": threads, "accept_terms": accept_terms, "progress": listener},
+        )

@@ -1,0 +1,132 @@
+"""`outrider cascade run`: answers with as few stages as are worth their cost."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outrider.cli.cascade_files import (
+    Family,
+    File,
+    PredictorFile,
+    Threads,
+    open_ladder,
+    read_predictor,
+    read_settings,
+)
+from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.output import note, print_json
+from outrider.errors import UsageError
+
+if TYPE_CHECKING:
+    from outrider.strategies.cascade.run import CascadeAnswer
+
+
+@command
+def run(
+    cascade: File,
+    question: Annotated[
+        str | None, typer.Argument(help="What to answer; - reads it from standard input.")
+    ] = None,
+    *,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Many questions, as in `generate`."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Take only N of them.")] = None,
+    predictor: PredictorFile = None,
+    policy: Family = "stopping",
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="COST", help="Mean cost of a question, at most."),
+    ] = None,
+    quality: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of right answers, at least, such as 0.6."),
+    ] = None,
+    early_stop_rate: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of questions to end before the last stage."),
+    ] = None,
+    worth: Annotated[
+        float | None,
+        typer.Option(
+            "--lambda", metavar="COST", help="What a right answer is worth, in units of cost."
+        ),
+    ] = None,
+    preference: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="fast, balanced or best. [default: balanced]"),
+    ] = None,
+    threads: Threads = None,
+    accept_terms: AcceptTerms = False,
+    json: Json = False,
+) -> None:
+    """Answer questions with as few stages as are worth their cost."""
+    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
+    from outrider.strategies.cascade import Cascade, Wish  # noqa: PLC0415
+
+    if (question is None) == (prompts is None):
+        raise UsageError("Give either a question or --prompts FILE.")
+    if limit is not None and prompts is None:
+        raise UsageError("--limit needs --prompts FILE to take from.")
+    wish = Wish(
+        worth=worth,
+        budget=budget,
+        quality=quality,
+        early_stop_rate=early_stop_rate,
+        preference=preference,
+    )
+    settings = read_settings(cascade)
+    made = read_predictor(cascade, predictor)
+    if prompts is not None:
+        many = read_prompts(prompts, limit)
+    else:
+        text = sys.stdin.read().strip() if question == "-" else str(question)
+        if not text:
+            raise UsageError("The question is empty; write what to answer.")
+        many = [Prompt(0, (text,))]
+    with open_ladder(settings, threads, accept_terms) as ladder:
+        whole = Cascade(ladder, made, policy, wish)
+        if not json:
+            foreseen = whole.expected
+            note(
+                f"λ = {whole.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
+                f"{foreseen.cost:,.4g} {made.unit} a question"
+            )
+        found: list[tuple[Prompt, int, CascadeAnswer]] = []
+        for prompt, answers in zip(many, whole.converse_many(p.turns for p in many), strict=True):
+            for turn, answer in enumerate(answers):
+                found.append((prompt, turn, answer))
+                if not json:
+                    if prompts is not None:
+                        note(f"[{prompt.index}] {prompt.turns[turn]}")
+                    typer.echo(answer.text.strip())
+                    note(_how(answer, made.unit))
+        if json:
+            print_json(
+                {
+                    "lambda": None if math.isinf(whole.worth) else whole.worth,
+                    "unit": made.unit,
+                    "policy": policy,
+                    "answers": [
+                        {"id": p.id, "turn": turn, "question": p.turns[turn], **a.record()}
+                        for p, turn, a in found
+                    ],
+                }
+            )
+        elif len(found) > 1:
+            cost = sum(answer.cost for *_, answer in found) / len(found)
+            note(f"{len(found)} answers, {cost:,.4g} {made.unit} each")
+
+
+def _how(answer: CascadeAnswer, unit: str) -> str:
+    """One line about how a cascade came to an answer."""
+    asked = " → ".join(
+        f"{a.stage} {score:.0%}" for a, score in zip(answer.asked, answer.scores, strict=True)
+    )
+    return f"{answer.complexity} · {asked} · from {answer.stage} · {answer.cost:,.4g} {unit}"

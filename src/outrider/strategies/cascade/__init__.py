@@ -1,0 +1,22 @@
+"""Cascades: the cheapest model of a ladder answers first, and an optimal rule says when to stop."""
+
+from outrider.strategies.cascade.answers import AnswerFile
+from outrider.strategies.cascade.collect import collect
+from outrider.strategies.cascade.ladder import Ladder
+from outrider.strategies.cascade.predictor import Predictor
+from outrider.strategies.cascade.run import Cascade, CascadeAnswer, Wish
+from outrider.strategies.cascade.settings import CascadeSettings, StageSettings
+from outrider.strategies.cascade.training import train
+
+__all__ = [
+    "AnswerFile",
+    "Cascade",
+    "CascadeAnswer",
+    "CascadeSettings",
+    "Ladder",
+    "Predictor",
+    "StageSettings",
+    "Wish",
+    "collect",
+    "train",
+]

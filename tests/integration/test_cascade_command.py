@@ -1,0 +1,121 @@
+"""`outrider cascade` from questions to an answer, with the real default model."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from outrider.cli.app import app
+
+CASCADE = """
+tasks: ["arithmetic:count=70,levels=1-4,seed=7"]
+predictor: {regressor: logistic, holdout: 0.4, folds: 2, bins: 4}
+stages:
+  - name: at once
+    opening: "The answer is "
+    max_tokens: 5
+    context: 128
+    cache: 16MiB
+  - name: shown
+    style: examples
+    template: "{question} {answer}"
+    max_tokens: 6
+    stop: ["\\n"]
+    context: 128
+    cost: {ms: 40}
+    examples:
+      - {question: "What is 7 * 12?", answer: "84"}
+      - {question: "What is 4 + 5?", answer: "9"}
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def outrider(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["cascade", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cascade") / "small.yml"
+    path.write_text(CASCADE)
+    found = outrider("collect", path, "--timing", 3, "--json")
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert (values["asked"], values["kept"], values["failed"]) == (146, 0, [])
+    assert set(values["accuracy"]["arithmetic"]) == {"at once", "shown"}
+    found = outrider("train", path, "--json")
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert values["trained"] + values["held_out"] == 70
+    assert [cost["source"] for cost in values["costs"]] == ["measured alone", "declared"]
+    assert values["costs"][0]["base_ms"] + values["costs"][0]["token_ms"] > 0
+    return path
+
+
+def test_a_second_collection_has_nothing_to_ask(file: Path) -> None:
+    found = outrider("collect", file)
+    assert found.exit_code == 0, found.output
+    assert "0 answers now, 140 before" in found.stderr
+    assert "arithmetic" in found.stdout
+
+
+def test_the_evaluation_writes_a_report(file: Path) -> None:
+    found = outrider("eval", file)
+    assert found.exit_code == 0, found.output
+    assert re.search(r"at once +\d", found.stdout)
+    report = file.with_name("small.report.md").read_text()
+    assert "## Quality against cost" in report
+    assert file.with_name("small.report.html").read_text().count("<svg") == 4
+    values = json.loads(outrider("eval", file, "-o", file.with_name("other"), "--json").stdout)
+    assert values["questions"] + values["trained"] == 70
+    assert values["stages"][1]["ms"] == 40
+    assert file.with_name("other.md").exists()
+    none = outrider("eval", file, "--task", "svamp")
+    assert none.exit_code == 2
+    assert "No question of 'svamp' was collected" in none.stderr
+
+
+def test_questions_are_answered(file: Path) -> None:
+    one = outrider("run", file, "What is 4 + 5?", "--lambda", 0)
+    assert one.exit_code == 0, one.output
+    assert one.stdout.startswith("The answer is")
+    assert "from at once" in one.stderr
+    prompts = file.with_name("q.jsonl")
+    prompts.write_text('{"question": "What is 2 + 3?"}\n{"turns": ["Hello", "What is 9 * 9?"]}\n')
+    many = outrider("run", file, "--prompts", prompts, "--lambda", "inf", "--json")
+    assert many.exit_code == 0, many.output
+    assert json.loads(many.stdout)["lambda"] is None
+    answers = json.loads(many.stdout)["answers"]
+    assert [a["question"] for a in answers] == ["What is 2 + 3?", "Hello", "What is 9 * 9?"]
+    assert [a["turn"] for a in answers] == [0, 0, 1]
+    assert [s["stage"] for s in answers[0]["asked"]] == ["at once", "shown"]
+    assert all(0 < s["score"] < 1 for a in answers for s in a["asked"])
+    assert all(a["complexity"] in ("simple", "medium", "complex") for a in answers)
+
+
+def test_what_cannot_be_honoured_is_said(file: Path, tmp_path: Path) -> None:
+    def refused(*arguments: object) -> str:
+        found = outrider(*arguments)
+        assert found.exit_code == 2, found.output
+        return found.stderr
+
+    assert "Give either a question or --prompts" in refused("run", file)
+    assert "each of them settles λ" in refused("run", file, "x", "--budget", 1, "--quality", 0.5)
+    assert "the cheapest policy costs" in refused("run", file, "x", "--budget", 1e-6)
+    assert "did you mean 'stopping'" in refused("eval", file, "--policy", "stoping")
+    assert "--limit 0 asks nothing" in refused("collect", file, "--limit", 0)
+    fresh = tmp_path / "fresh.yml"
+    fresh.write_text(CASCADE)
+    assert "`outrider cascade collect` makes it" in refused("train", fresh)
+    assert "`outrider cascade train` makes it" in refused("run", fresh, "x")
+    changed = file.with_name("changed.yml")
+    changed.write_text(CASCADE.replace("max_tokens: 5", "max_tokens: 4"))
+    said = refused("run", changed, "x", "--predictor", file.with_name("small.predictor.json"))
+    assert "the stage 'at once' had other settings" in said
+    said = refused("train", changed, "--answers", file.with_name("small.answers.jsonl"))
+    assert "'at once' with other settings" in said
