@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outrider.cli.options import Json, command, parse_size
+from outrider.cli.options import Json, command
 from outrider.cli.output import console, print_json, size
 from outrider.cli.theory_tables import titled_table
 from outrider.cli.values import parse_count, show_count
 from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
+from outrider.sizes import parse_size
 
 if TYPE_CHECKING:
     from outrider.theory.memory import Load, Memory, ModelMemory, ModelSizes
