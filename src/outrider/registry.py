@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from outrider.errors import UsageError, unknown_name
 
-Group = Literal["engines", "drafters", "controllers", "verifiers"]
+Group = Literal["engines", "drafters", "controllers", "verifiers", "experiments"]
 
 
 @cache

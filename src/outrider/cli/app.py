@@ -20,6 +20,8 @@ from outrider.cli import (
     doctor,
     evaluate,
     generate,
+    lab,
+    memory,
     models,
     pack,
     quantize,
@@ -74,9 +76,11 @@ app.command("pack")(pack.pack)
 app.command("replay")(replay.replay)
 app.command("certify")(certify.certify)
 app.command("tune")(tune.tune)
+app.command("memory")(memory.memory)
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(lab.app, name="lab")
 app.add_typer(cascade.app, name="cascade")
 app.add_typer(theory.app, name="theory")
 

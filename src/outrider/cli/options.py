@@ -27,7 +27,8 @@ Seed = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="The same seed gives the same text. [default: drawn; in answer, bench and tune, 0]",
+        help="The same seed gives the same text. [default: drawn; in answer, bench, tune and "
+        "the lab, 0]",
     ),
 ]
 Floor = Annotated[
@@ -171,7 +172,7 @@ class SamplingOptions:
         typer.Option(
             metavar="N",
             help="Tokens to generate, at most. [default: 256; in a chat and in think, what fits; "
-            "in bench and tune, 128]",
+            "in bench and tune, 128; in the lab, 96 or, quick, 32]",
         ),
     ] = None
     temperature: Annotated[

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from outrider.errors import CapacityError, OutriderError, UsageError
 from outrider.llm import LLM, SPECULATION_VARIABLE
@@ -23,6 +23,8 @@ from outrider.prompts import Prompt
 from outrider.sampling import derive_seed
 from outrider.streams import Stream
 from outrider.types import Completion, FinishReason, Usage
+
+T = TypeVar("T")
 
 PLAIN: Final = Plan(name="plain", drafter="none")
 """Decodes without drafts; what every other plan is held against."""
@@ -154,7 +156,7 @@ def contest(
         raise UsageError("Drafters cannot be cold and warm; leave one out.")
     with ExitStack() as stack:
         hosts = [
-            _Host(plan.name, stack.enter_context(_alone(llm, plan)), raw, seed, settings)
+            LlmHost(plan.name, stack.enter_context(_alone(llm, plan)), raw, seed, settings)
             for plan in plans
         ]
         return hold(
@@ -227,20 +229,21 @@ def hold(
             if warm:
                 host.ask(warm, fresh=False, max_tokens=max_tokens)
         for number, group in enumerate(groups):
-            for host in _turn(hosts, repeat + number):
+            for host in turn(hosts, repeat + number):
                 answers = host.ask(group, fresh=cold, max_tokens=max_tokens)
-                _check_together([answer for answer, _ in answers])
+                check_together([answer for answer, _ in answers])
                 samples += (
-                    _sample(host.name, prompt, repeat, number, answer, passes)
+                    sample(host.name, prompt, repeat, number, answer, passes)
                     for prompt, (answer, passes) in zip(group, answers, strict=True)
                 )
                 progress(len(samples), total)
     return samples
 
 
-def _sample(
+def sample(
     name: str, prompt: Prompt, repeat: int, group: int, answer: Completion, passes: Passes
 ) -> Sample:
+    """What is kept of an answer."""
     return Sample(
         plan=name,
         prompt=prompt.index,
@@ -265,7 +268,7 @@ def _alone(llm: LLM, plan: Plan) -> LLM:
         raise
 
 
-def _check_together(answers: Sequence[Completion]) -> None:
+def check_together(answers: Sequence[Completion]) -> None:
     """Raise where an answer had to wait for another to end: fewer streams ran than were asked for.
 
     All are asked at the same moment, so one that waited as long as another took has waited for it.
@@ -280,7 +283,7 @@ def _check_together(answers: Sequence[Completion]) -> None:
         )
 
 
-def _turn(hosts: Sequence[Host], first: int) -> Iterator[Host]:
+def turn(hosts: Sequence[T], first: int) -> Iterator[T]:
     """All, beginning with another one each time."""
     first %= len(hosts)
     yield from hosts[first:]
@@ -288,8 +291,16 @@ def _turn(hosts: Sequence[Host], first: int) -> Iterator[Host]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Host:
-    """Asks a plan what a contest asks."""
+class LlmHost:
+    """Asks a model in one way.
+
+    Attributes:
+        name: of the way of asking.
+        llm: idle but for what is asked here.
+        raw: leave out the chat template.
+        seed: each prompt's own is derived from it by the prompt's index.
+        settings: the flat names of `Settings`, such as temperature=0.8.
+    """
 
     name: str
     llm: LLM

@@ -161,7 +161,7 @@ def _plan_figures(
             for category in categories
         },
         looping_share=sum(looping(s.tokens) for s in own) / len(own),
-        without_looping=speedup(*(_times(samples, by_prompt, decode_of) for samples in straight)),
+        without_looping=speedup(*(times(samples, by_prompt, decode_of) for samples in straight)),
         saved_ms=_total_ms(plain) - _total_ms(own),
         estimated_ms=sum(s.usage.saved_ms for s in own),
         exact=exact,
@@ -178,13 +178,13 @@ def figures(plain: Sequence[Sample], own: Sequence[Sample], unit: Unit) -> Figur
         own: those measured.
         unit: what an answer is measured with, `by_group` or `by_prompt`.
     """
-    decode, end_to_end = (_times(own, unit, measure) for measure in (decode_of, end_to_end_of))
+    decode, end_to_end = (times(own, unit, measure) for measure in (decode_of, end_to_end_of))
     return Figures(
         prompts=len({s.prompt for s in own}),
         tokens_per_second=decode.per_second,
-        speedup=speedup(_times(plain, unit, decode_of), decode),
+        speedup=speedup(times(plain, unit, decode_of), decode),
         end_to_end_tokens_per_second=end_to_end.per_second,
-        end_to_end_speedup=speedup(_times(plain, unit, end_to_end_of), end_to_end),
+        end_to_end_speedup=speedup(times(plain, unit, end_to_end_of), end_to_end),
         usage=summed(s.usage for s in own),
     )
 
@@ -199,7 +199,7 @@ def by_prompt(sample: Sample) -> int:
     return sample.prompt
 
 
-def _times(samples: Sequence[Sample], unit: Unit, measure: Measure) -> Times:
+def times(samples: Sequence[Sample], unit: Unit, measure: Measure) -> Times:
     """The times of the units in the order of their numbers."""
     found: dict[int, dict[int, list[Sample]]] = {}
     for sample in samples:

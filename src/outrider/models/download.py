@@ -120,7 +120,7 @@ def _check_terms(entry: Entry, accept_terms: bool) -> None:
 
 def _check_online(entry: Entry, offline: bool | None) -> None:
     if offline is None:
-        variable = next((name for name in OFFLINE_VARIABLES if _flag(name)), None)
+        variable = offline_variable()
         reason = f"{variable} is set" if variable else ""
     else:
         reason = "the network is switched off" if offline else ""
@@ -130,6 +130,29 @@ def _check_online(entry: Entry, offline: bool | None) -> None:
         f"The model {entry.name} is not in {store.models_directory()} and {reason}; "
         f"run `outrider pull {entry.name}` with a network first."
     )
+
+
+def offline_variable() -> str | None:
+    """The variable of the environment that forbids the network, if one does."""
+    return next((name for name in OFFLINE_VARIABLES if _flag(name)), None)
+
+
+def hub_file_url(repo: str, revision: str, file: str) -> str:
+    """Where a file of a repository is on the hub, or on the mirror that HF_ENDPOINT names."""
+    return f"{_endpoint()}/{repo}/resolve/{quote(revision, safe='')}/{quote(file)}"
+
+
+def hub_headers() -> dict[str, str]:
+    """What a request to the hub carries: the token of HF_TOKEN, if there is one.
+
+    A client drops it where the hub redirects to another host.
+    """
+    token = os.environ.get("HF_TOKEN", "").strip()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def _flag(variable: str) -> bool:
@@ -173,15 +196,11 @@ def _bring(
 def _bring_hub_file(
     client: httpx.Client, entry: Entry, source: HubFile, part: Path, listener: Listener
 ) -> str:
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    token = os.environ.get("HF_TOKEN", "").strip()
     remote = transfer.Remote(
-        url=f"{endpoint}/{source.repo}/resolve/{quote(source.revision, safe='')}"
-        f"/{quote(source.file)}",
+        url=hub_file_url(source.repo, source.revision, source.file),
         sha256=entry.sha256,
         size=entry.size,
-        # The client drops it where the hub redirects to another host.
-        headers={"Authorization": f"Bearer {token}"} if token else {},
+        headers=hub_headers(),
     )
 
     def report(done: int, total: int | None) -> None:
@@ -192,7 +211,7 @@ def _bring_hub_file(
     except transfer.RefusedError as error:
         raise SourceError(
             f"{error}; if the repository is private or gated, accept its conditions on "
-            f"{endpoint}/{source.repo} and set HF_TOKEN"
+            f"{_endpoint()}/{source.repo} and set HF_TOKEN"
         ) from error
 
 

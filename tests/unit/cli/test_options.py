@@ -94,8 +94,9 @@ def test_sampling_options_are_settings_of_the_library() -> None:
 def test_an_option_is_the_same_in_every_command() -> None:
     seen: dict[str, tuple[object, str]] = {}
     # What certify and tune compare may be given several times, and they have measures of their own;
-    # replay reads no more of a model than its tokenizer, and pack puts models and plans away.
-    others = ("certify", "pack", "replay", "tune")
+    # replay reads no more of a model than its tokenizer, memory no more than its sizes, and pack
+    # puts models and plans away.
+    others = ("certify", "memory", "pack", "replay", "tune")
     commands = [c.callback for c in outrider_app.registered_commands if c.name not in others]
     assert len(commands) == 9
     for function in commands:

@@ -11,14 +11,14 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV"
 
 
 class Letters:
-    """Token i is the i-th letter."""
+    """Token i is the i-th letter; whatever else a text has is the first."""
 
     stop_ids = frozenset({47})
     bos = None
     space_prefix = False
 
     def encode_prompt(self, text: str, *, parse_special: bool = False) -> list[int]:
-        return [LETTERS.index(letter) for letter in text]
+        return [max(LETTERS.find(letter), 0) for letter in text]
 
     def token_bytes(self, token: int) -> bytes:
         return LETTERS[token].encode()
