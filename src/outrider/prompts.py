@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outrider.errors import UsageError
+from outrider.files import read_text
 from outrider.types import Message, Request
 
 T = TypeVar("T")
@@ -58,11 +59,7 @@ def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
     Raises:
         UsageError: the file cannot be read, holds no prompt, or has a line that is none.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The prompt file {path} cannot be read: {reason}.") from error
+    text = read_text(path, f"The prompt file {path}")
     # Not splitlines(): a prompt may hold form feeds and Unicode's other line separators.
     lines = [(n, line.strip()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:

@@ -19,6 +19,7 @@ from outrider import registry
 from outrider.drafters.base import DraftEntry, Drafter, Observation
 from outrider.engines.base import CachedSequence, Capabilities, Pass, Rows, TargetModel
 from outrider.errors import OutriderError, UsageError
+from outrider.files import read_text
 from outrider.sampling import Sampler
 from outrider.theory import RowsCost
 from outrider.tree import follow
@@ -69,11 +70,7 @@ def read_log(path: Path, *, prompt: Text, output: Text, chat: Chat) -> list[Logg
     Raises:
         UsageError: the file cannot be read, a line is none of a log, or nothing was answered.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The log {path} cannot be read: {reason}.") from error
+    text = read_text(path, f"The log {path}")
     logged = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

@@ -59,7 +59,7 @@ DISTRIBUTION_TOKENS: Final = 4
 DISTRIBUTION_GUIDES: Final = 64
 """Plain completions from which the salt of a distribution test is taken."""
 
-ROUNDS: Final = 4
+ROUNDS: Final = 12
 """How often the same cases are asked, with other salt, until a cell is conclusive."""
 
 FEW: Final = 20

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 ROWS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
-FEW = 8
-"""Rows up to which a pass is short, so that it can be measured often."""
+WIDEST = 8
+"""Rows at most of the passes that show what a row's attention costs."""
 SHORT = 16
 """A context so short that its attention costs next to nothing."""
 LONG = 2048
-ROUNDS, FEW_ROUNDS = 5, 2
-"""How often short passes, and long ones, are measured."""
+ROUNDS = 4
+"""How often each pass is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +104,21 @@ def measure(
     """
     short = min(SHORT, context // 4)
     points = tuple(m for m in ROWS if m <= min(max_rows, context - short)) or (1,)
-    few = [m for m in points if m <= FEW]
     run(1, short, None)
     *base, shallow = _least(
-        [*(partial(run, m, short, None) for m in few), partial(run, 1, short, 1)], ROUNDS
+        [*(partial(run, m, short, None) for m in points), partial(run, 1, short, 1)], ROUNDS
     )
-    base += _least([partial(run, m, short, None) for m in points[len(few) :]], FEW_ROUNDS)
     # More rows never cost less; where they seem to, something else delayed the fewer ones.
     for i in reversed(range(len(base) - 1)):
         base[i] = min(base[i], base[i + 1])
     layer_share = max(base[0] - shallow, 0.0) / max(layers - 1, 1) / base[0]
-    widest = few[-1]
+    widest = max(m for m in points if m <= WIDEST)
     long = max(min(LONG, context - widest), short)
     run(1, long, None)
     span = max(long - short, 1) / 1000
     first, last = _least([partial(run, m, long, None) for m in (1, widest)], ROUNDS)
     one = max(first - base[0], 0.0) / span
-    several = max(last - base[len(few) - 1], 0.0) / span
+    several = max(last - base[points.index(widest)], 0.0) / span
     return CostCurve(
         rows=points,
         base_ms=tuple(base),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from outrider.errors import DownloadError, UsageError, unknown_name
+from outrider.files import read_text
 from outrider.models import download, transfer
 from outrider.models.gguf import GgufFile
 from outrider.theory.memory import (
@@ -211,12 +212,7 @@ def _config_bits(name: str, *configs: Mapping[str, Any]) -> float:
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The configuration {path} cannot be read: {reason}.") from error
-    return _parse(text, str(path))
+    return _parse(read_text(path, f"The configuration {path}"), str(path))
 
 
 def _fetch_config(repo: str, revision: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from outrider.errors import UsageError
+from outrider.files import read_text
 from outrider.tasks.base import LETTERS, Problem
 
 Row = Mapping[str, Any]
@@ -44,11 +45,7 @@ def read_each(path: Path) -> list[Row | UsageError]:
     Raises:
         UsageError: the file cannot be read, is not what its name says, or holds no row.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The question file {path} cannot be read: {reason}.") from error
+    text = read_text(path, f"The question file {path}")
     try:
         items = _READERS[path.suffix.lower()](text)
     except KeyError:

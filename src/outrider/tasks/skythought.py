@@ -18,6 +18,7 @@ from typing import Any, Final
 import yaml
 
 from outrider.errors import UsageError, unknown_name
+from outrider.files import read_text
 from outrider.tasks import public
 from outrider.tasks.base import Grader, Task
 from outrider.tasks.files import SUFFIXES as QUESTION_SUFFIXES
@@ -105,10 +106,7 @@ def read_task(path: Path, data: Path | None) -> Task:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The task file {path} cannot be read: {reason}.") from error
+        values = yaml.safe_load(read_text(path, f"The task file {path}"))
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f" at line {place.line + 1}" if place else ""

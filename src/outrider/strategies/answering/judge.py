@@ -12,6 +12,7 @@ from random import Random
 from typing import Final
 
 from outrider.errors import UsageError
+from outrider.files import read_text
 from outrider.strategies.answering.agreement import cohen_kappa
 from outrider.strategies.answering.grading import kind
 from outrider.strategies.answering.record import Answered
@@ -168,10 +169,7 @@ def read_rubrics(path: Path) -> dict[str, str]:
         UsageError: the file cannot be read, or a rubric is no text.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The rubrics {path} cannot be read: {reason}.") from error
+        values = tomllib.loads(read_text(path, f"The rubrics {path}"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"The rubrics {path} are not valid TOML: {error}.") from error
     for subject, text in values.items():

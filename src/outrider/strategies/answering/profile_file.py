@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from outrider.errors import UsageError, unknown_name
+from outrider.files import read_text
 from outrider.strategies.answering.profile import (
     CLASSIFIERS,
     PLACE,
@@ -40,20 +41,12 @@ def load_profile(reference: str) -> Profile:
     path = PACKAGED / f"{reference}.toml" if reference in packaged() else Path(reference)
     if path.parent != PACKAGED and not path.is_file() and path.suffix != ".toml":
         raise unknown_name("profile", reference, packaged())
-    text = _read(path, "profile")
+    text = read_text(path, f"The profile {path}")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"The profile {path} is not TOML: {error}.") from error
     return _Reader(path).profile(values)
-
-
-def _read(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"The {what} {path} cannot be read: {reason}.") from error
 
 
 class _Reader:
@@ -133,7 +126,8 @@ class _Reader:
         )
 
     def _knowledge(self, name: str) -> str:
-        return _read(self._path.parent / name, f"knowledge of the profile {self._path}:").strip()
+        path = self._path.parent / name
+        return read_text(path, f"The knowledge of the profile {self._path}: {path}").strip()
 
     def _example(self, place: str, values: Any) -> Example:
         if not isinstance(values, dict):

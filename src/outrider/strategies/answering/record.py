@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from outrider.errors import UsageError
+from outrider.files import read_text
 from outrider.types import FinishReason
 
 COUNTERS: Final = ("draft_tokens", "accepted_tokens")
@@ -103,7 +104,7 @@ def read_answers(path: Path) -> list[Answered]:
     Raises:
         UsageError: the file cannot be read, or has a line that is no answer.
     """
-    lines = _read(path).split("\n")
+    lines = read_text(path, str(path)).split("\n")
     answers = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -127,7 +128,7 @@ def read_facts(answers: Path) -> RunFacts | None:
     if not path.exists():
         return None
     try:
-        return RunFacts(**json.loads(_read(path)))
+        return RunFacts(**json.loads(read_text(path, str(path))))
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} holds no facts of a run: {error}.") from error
 
@@ -138,11 +139,3 @@ def _answered(values: dict[str, Any]) -> Answered:
     for key in ("aliases", "choices"):
         values[key] = tuple(values.get(key, ()))
     return Answered(**values)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"{path} cannot be read: {reason}.") from error

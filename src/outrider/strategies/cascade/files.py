@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 import yaml
 
 from outrider.errors import UsageError, unknown_name
+from outrider.files import read_text
 from outrider.sizes import parse_size
 
 T = TypeVar("T")
@@ -27,11 +28,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read, or holds something else.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, str(path))
         values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"{path} cannot be read: {reason}.") from error
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         kind = "TOML" if path.suffix == ".toml" else "YAML"
         raise UsageError(f"{path} is not {kind}: {' '.join(str(error).split())}.") from error

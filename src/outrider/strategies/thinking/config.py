@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self, get_args
 import yaml
 
 from outrider.errors import UsageError, unknown_name
+from outrider.files import read_text
 
 PUBLISHED: Final = Path(__file__).parents[2] / "data" / "thinking"
 """Where the configuration files that come with the package lie."""
@@ -160,10 +161,7 @@ class ThinkingConfig:
                 nearest one is named), or a setting twice.
         """
         try:
-            values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise UsageError(f"The configuration {path} cannot be read: {reason}.") from error
+            values = yaml.load(read_text(path, f"The configuration {path}"), _Loader)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise UsageError(f"The configuration {path} is not YAML: {reason}.") from error
