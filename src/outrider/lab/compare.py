@@ -2,18 +2,16 @@
 
 What is compared is each arm's speed-up over plain decoding, prompt by prompt: how fast the machine
 happened to be touches an arm and what it is held against alike. Whether the logarithms of the
-speed-ups differ is decided by a permutation test: were there no difference, each prompt's would be
-as likely to have the other sign (Fisher, The Design of Experiments, 1935, chapter 3). It asks for
-no distribution, and small numbers of prompts are enough. With many arms some would differ by
-chance, so the level is shared out by Holm's procedure (1979): of pairs of runs of one
-configuration at most one in twenty is told to differ anywhere.
+speed-ups differ is decided by a permutation test, which asks for no distribution and to which small
+numbers of prompts are enough. With many arms some would differ by chance, so the level is shared
+out: of pairs of runs of one configuration at most one in twenty is told to differ anywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +23,7 @@ from outrider.lab.results import Results
 from outrider.lab.run_folder import RunFolder
 from outrider.lab.runs import load_experiments, results_of
 from outrider.lab.speed_bench import by_prompt, times
-
-LEVEL: Final = 0.05
-"""The chance of being told of any difference where there is none."""
-
-FLIPS: Final = 20_000
-"""Sign flips that are drawn; for up to 14 prompts all are tried instead."""
-
-ALL_FLIPS: Final = 14
+from outrider.lab.statistics import holm, sign_flip
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,42 +111,12 @@ def compare(first: RunFolder, second: RunFolder) -> Difference:
         raise UsageError(
             f"{first.path} and {second.path} have no experiment, arm and prompt in common."
         )
+    told = holm([comparison.p for comparison in found])
     return Difference(
-        arms=holm(found),
+        arms=[replace(c, differs=differs) for c, differs in zip(found, told, strict=True)],
         pace=float(np.exp(np.mean(paces))) if paces else None,
         settings=_settings(first, second),
     )
-
-
-def sign_flip(values: NDArray[np.float64], *, seed: int = 0) -> float:
-    """How often the mean of values with signs drawn at random is as far from 0 as theirs.
-
-    Args:
-        values: differences of pairs, float64[pairs].
-        seed: of the draw, where not all signs are tried.
-    """
-    count = len(values)
-    if count <= ALL_FLIPS:
-        codes = np.arange(2**count)
-        signs = 1.0 - 2.0 * ((codes[:, None] >> np.arange(count)) & 1)
-    else:
-        drawn = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, count))
-        # As measured is one of the draws, so that no p is 0.
-        signs = np.vstack([1.0 - 2.0 * drawn, np.ones(count)])
-    means = np.abs(signs @ values)
-    # What differs by rounding alone is alike.
-    return float(np.mean(means >= np.abs(values.sum()) * (1.0 - 1e-12)))
-
-
-def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Which differ, where the chance that any is told to wrongly is `LEVEL` for all together."""
-    ordered = sorted(range(len(comparisons)), key=lambda i: comparisons[i].p)
-    differing: set[int] = set()
-    for place, i in enumerate(ordered):
-        if comparisons[i].p * (len(comparisons) - place) > LEVEL:
-            break
-        differing.add(i)
-    return [replace(comparison, differs=i in differing) for i, comparison in enumerate(comparisons)]
 
 
 def _logs(both: tuple[Results, Results], arm: Arm) -> tuple[NDArray[np.float64], float]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from lab.toy_runs import timed, toy_run
 
 from outrider.errors import UsageError
-from outrider.lab.compare import LEVEL, Comparison, compare, holm, sign_flip
+from outrider.lab.compare import compare
 from outrider.lab.run_folder import RunFolder
 
 
@@ -88,36 +85,3 @@ def test_runs_with_nothing_in_common(tmp_path: Path) -> None:
     one, other = toy_run(tmp_path / "a", "baseline"), toy_run(tmp_path / "b", "trees")
     with pytest.raises(UsageError, match="have no experiment, arm and prompt in common"):
         compare(one, other)
-
-
-def test_the_sign_flip_test_is_exact_for_few_pairs() -> None:
-    assert sign_flip(np.array([1.0, 2.0, 3.0])) == 2 / 8
-    assert sign_flip(np.array([1.0, -1.0])) == 1.0
-    assert sign_flip(np.ones(13)) == 2 / 2**13
-    assert sign_flip(np.zeros(4)) == 1.0
-
-
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=10))
-def test_its_p_does_not_depend_on_direction_or_scale(values: list[float]) -> None:
-    rounded = np.round(values, 3)
-    assert sign_flip(rounded) == sign_flip(-rounded) == sign_flip(4 * rounded)
-
-
-def test_many_pairs_are_drawn_from() -> None:
-    noise = np.random.default_rng(0).normal(0.0, 1.0, 30)
-
-    assert sign_flip(noise + 5.0) < 1e-4
-    assert sign_flip(noise - noise.mean()) > 0.9
-
-
-def test_the_level_is_shared_out() -> None:
-    def at(p: float) -> Comparison:
-        return Comparison(
-            experiment="e", arm="a", prompts=13, ratio=1.0, p=p, differs=False, same_tokens=1.0
-        )
-
-    ps = [0.02, LEVEL / 3 / 2, 0.9]
-    assert [c.differs for c in holm([at(p) for p in ps])] == [True, True, False]
-    # What stops at the first that does not: the second is not looked at.
-    assert [c.differs for c in holm([at(p) for p in (0.02, 0.02, 0.9)])] == [False] * 3
-    assert holm([]) == []
