@@ -234,20 +234,28 @@ def report(
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The folder of another.")],
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="The least difference that is told. The same configuration gains some percent "
+            "more or less from one minute to the next.",
+        ),
+    ] = 0.1,
     json: Json = False,
 ) -> None:
     """Say whether speculation brings the same in two runs.
 
     Speed-ups over plain decoding are compared prompt by prompt, so that a machine that was slower
-    as a whole is no difference. The chance of being told of any where there is none is 5% for all
-    comparisons together.
+    as a whole is no difference. The chance of being told of any beyond the margin where there is
+    none is 5% for all comparisons together.
     """
     from rich.table import Table  # noqa: PLC0415
 
     from outrider.lab.compare import compare as compare_runs  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    found = compare_runs(RunFolder(first), RunFolder(second))
+    found = compare_runs(RunFolder(first), RunFolder(second), margin=margin)
     if json:
         print_json({**asdict(found), "verdict": found.verdict})
         return

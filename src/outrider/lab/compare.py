@@ -4,14 +4,19 @@ What is compared is each arm's speed-up over plain decoding, prompt by prompt: h
 happened to be touches an arm and what it is held against alike. Whether the logarithms of the
 speed-ups differ is decided by a permutation test, which asks for no distribution and to which small
 numbers of prompts are enough. With many arms some would differ by chance, so the level is shared
-out: of pairs of runs of one configuration at most one in twenty is told to differ anywhere.
+out over all of them.
+
+That test takes prompts for independent, and those of one run are not: what a further row of a pass
+costs depends on how fast the machine's memory is just then, so in a run of a minute every arm may
+gain more or less than in the next. A difference has to be larger than that, so the test asks
+whether it exceeds a margin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +30,10 @@ from outrider.lab.runs import load_experiments, results_of
 from outrider.lab.speed_bench import by_prompt, times
 from outrider.lab.statistics import holm, sign_flip
 
+MARGIN: Final = 0.1
+"""A ratio between the speed-ups of two runs that is no difference, up or down: that much the same
+configuration gains more or less from one minute to the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -36,7 +45,7 @@ class Comparison:
         prompts: measured in both runs.
         ratio: the second run's speed-up over the first one's, the geometric mean over prompts; of
             an arm that is held against nothing, its speed.
-        p: how often chance alone would differ as much.
+        p: how often chance alone would go beyond the margin as far.
         differs: whether it is told to differ, among all that are compared.
         same_tokens: the share of prompts that are answered alike.
     """
@@ -58,28 +67,37 @@ class Difference:
         arms: those that both have; the test is on what they bring over plain decoding.
         pace: how many times as fast the second run decoded plainly: the machine, mostly.
         settings: what was resolved differently, name by name.
+        margin: a ratio of speed-ups that counts as none.
     """
 
     arms: Sequence[Comparison]
     pace: float | None
     settings: Sequence[str]
+    margin: float
 
     @property
     def verdict(self) -> str:
         """In a sentence."""
         differing = [c for c in self.arms if c.differs]
         if not differing:
-            return f"No difference in {len(self.arms)} comparisons."
+            return f"No difference beyond {self.margin:.0%} in {len(self.arms)} comparisons."
         told = ", ".join(f"{c.experiment} {c.arm} ({c.ratio:.2f} times)" for c in differing)
         return f"{len(differing)} of {len(self.arms)} comparisons differ: {told}."
 
 
-def compare(first: RunFolder, second: RunFolder) -> Difference:
+def compare(first: RunFolder, second: RunFolder, *, margin: float = MARGIN) -> Difference:
     """What the second run measured differently.
 
+    Args:
+        first: a run.
+        second: another.
+        margin: the least difference that is told, as a share: 0.1 is 10%.
+
     Raises:
-        UsageError: a run cannot be read, or they have nothing in common.
+        UsageError: a run cannot be read, the margin is negative, or they have nothing in common.
     """
+    if margin < 0.0:
+        raise UsageError(f"--margin has to be at least 0, not {margin:g}.")
     one, other = results_of(first), results_of(second)
     names = [name for name in first.description["experiments"] if name in _experiments(second)]
     found: list[Comparison] = []
@@ -102,7 +120,7 @@ def compare(first: RunFolder, second: RunFolder) -> Difference:
                     arm=arm.name,
                     prompts=len(logs),
                     ratio=float(np.exp(logs.mean())),
-                    p=sign_flip(logs),
+                    p=sign_flip(beyond(logs, margin)),
                     differs=False,
                     same_tokens=same,
                 )
@@ -116,7 +134,22 @@ def compare(first: RunFolder, second: RunFolder) -> Difference:
         arms=[replace(c, differs=differs) for c, differs in zip(found, told, strict=True)],
         pace=float(np.exp(np.mean(paces))) if paces else None,
         settings=_settings(first, second),
+        margin=margin,
     )
+
+
+def beyond(logs: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """Differences less a margin: what of them is left where their mean exceeds it.
+
+    Args:
+        logs: logarithms of ratios, float64[pairs].
+        margin: as a share, at least 0.
+
+    Returns:
+        The same, moved towards 0 by the margin; all 0 where their mean is within it.
+    """
+    mean, most = float(logs.mean()), float(np.log1p(margin))
+    return logs - np.copysign(most, mean) if abs(mean) > most else np.zeros_like(logs)
 
 
 def _logs(both: tuple[Results, Results], arm: Arm) -> tuple[NDArray[np.float64], float]:

@@ -24,7 +24,7 @@ class Part:
 
     Attributes:
         title: its heading.
-        commands: the course's command, and ours.
+        commands: what the course does, and our command for it.
         experiments: that measure what it asks for, those that the lab may lack included.
         sheets: the tables to fill in.
         questions: the keys of those it asks.
@@ -41,9 +41,9 @@ PARTS = (
     Part(
         "Setup and baseline",
         (
-            ("wget … target.gguf; wget … draft.gguf", "outrider pull MODEL"),
+            ("`wget … target.gguf; wget … draft.gguf`", "outrider pull MODEL"),
             (
-                "llama-cli -m TARGET -p PROMPT -n 100 --temp 0.7",
+                "`llama-cli -m TARGET -p PROMPT -n 100 --temp 0.7`",
                 "outrider generate -m TARGET --no-speculation --max-tokens 100 "
                 "--temperature 0.7 PROMPT",
             ),
@@ -56,12 +56,12 @@ PARTS = (
         "Basic speculative decoding",
         (
             (
-                "llama-cli -m TARGET --draft DRAFT -p PROMPT",
+                "`llama-cli -m TARGET --draft DRAFT -p PROMPT`",
                 "outrider generate -m TARGET --draft-model DRAFT PROMPT",
             ),
-            ("--draft-debug", "outrider generate --draft-debug PROMPT"),
-            ("speedup = baseline_time / spec_time", "outrider bench speed"),
-            ("the theoretical maximum", "outrider theory --alpha 0.75 --c 0.1"),
+            ("`--draft-debug`", "outrider generate --draft-debug PROMPT"),
+            ("`speedup = baseline_time / spec_time`", "outrider bench speed"),
+            ("the theoretical maximum, by hand", "outrider theory --alpha 0.75 --c 0.1"),
         ),
         ("speculation", "acceptance"),
         (tables.SPECULATION,),
@@ -71,7 +71,7 @@ PARTS = (
         "The length K",
         (
             (
-                "--draft-n K",
+                "`--draft-n K`",
                 "outrider generate --controller fixed --num-draft-tokens K PROMPT",
             ),
         ),
@@ -81,7 +81,7 @@ PARTS = (
     ),
     Part(
         "Temperature",
-        (("--temp TEMP", "outrider generate --temperature TEMP --draft-debug PROMPT"),),
+        (("`--temp TEMP`", "outrider generate --temperature TEMP --draft-debug PROMPT"),),
         ("temperature",),
         (tables.TEMPERATURE,),
         ("temperature", "stops"),
@@ -90,24 +90,25 @@ PARTS = (
         "Alignment of draft and target",
         (
             (
-                "--draft OTHER-FAMILY (refused where the vocabularies differ)",
-                "outrider generate --draft-model OTHER PROMPT (drafts through text)",
+                "`--draft OTHER`, of another family",
+                "outrider generate --draft-model OTHER PROMPT  # through text, if need be",
             ),
-            (
-                "--draft ALIGNED",
-                "outrider generate --draft-model DRAFT PROMPT, or --drafter early_exit",
-            ),
+            ("`--draft DRAFT`, aligned", "outrider generate --draft-model DRAFT PROMPT"),
+            ("without a second model", "outrider generate --drafter early_exit PROMPT"),
         ),
-        ("alignment", "acceptance"),
+        ("alignment", "speculation"),
         (tables.ALIGNMENT,),
         ("alignment", "break-even"),
     ),
     Part(
         "An implementation of one's own",
         (
-            ("python speculative_decoding.py", "python examples/speculative_decoding.py"),
-            ("acceptance thresholds", "outrider generate --verification typical:epsilon=0.1"),
-            ("TODO: adaptive K", "outrider generate --controller threshold PROMPT"),
+            ("`python speculative_decoding.py`", "python examples/speculative_decoding.py"),
+            (
+                "acceptance thresholds",
+                "outrider generate --verification typical:epsilon=0.1 PROMPT",
+            ),
+            ("`TODO: adaptive K`", "outrider generate --controller threshold PROMPT"),
             ("multi-draft models", "outrider generate --drafter mixed PROMPT"),
             ("tree-based speculation", "outrider generate --drafter recycle PROMPT"),
         ),
@@ -118,15 +119,15 @@ PARTS = (
         "Production",
         (
             (
-                "llama-parallel -m TARGET --draft DRAFT -f prompts.txt -n 100",
+                "`llama-parallel -m TARGET --draft DRAFT -f prompts.txt -n 100`",
                 "outrider generate -m TARGET --draft-model DRAFT --prompts prompts.txt "
                 "--max-tokens 100",
             ),
             (
-                "calculate_memory(7, 70)",
+                "`calculate_memory(7, 70)`",
                 "outrider memory --target-params 70B --draft-params 7B --bits 16 --batch 1",
             ),
-            ("nvidia-smi", "outrider doctor"),
+            ("`nvidia-smi`", "outrider doctor"),
         ),
         ("batch", "memory", "neighbours", "quantization", "peers"),
         (tables.BATCH, tables.MEMORY),
