@@ -73,7 +73,7 @@ def _speculation(found: Results | None) -> Table:
 def _lengths(found: Results | None) -> Table:
     rows = []
     for length in LENGTHS:
-        arm, cells = f"K={length}", (BLANK,) * 3
+        arm, cells = f"K={length}", (BLANK, BLANK, BLANK)
         if found is not None and found.of(arm):
             speed = found.figures(arm).tokens_per_second
             cells = (_seconds(found, arm), f"{speed:.1f}", times(found.total(arm)))
@@ -126,11 +126,10 @@ def _alignment(found: Results | None) -> Table:
 def _adaptive(found: Results | None) -> Table:
     rows = []
     for arm in (*(f"K={length}" for length in FIXED_LENGTHS), *CONTROLLERS):
-        cells = (BLANK,) * 3
+        cells = (BLANK, BLANK, BLANK)
         if found is not None and found.of(arm):
-            figures = found.figures(arm)
-            cells = (f"{figures.rows_per_step - 1:.2f}", _accepted(found, arm))
-            cells = (*cells, times(found.total(arm)))
+            drafted = found.figures(arm).rows_per_step - 1.0
+            cells = (f"{drafted:.2f}", _accepted(found, arm), times(found.total(arm)))
         rows.append((arm, *cells))
     return Table(
         ("K", "Drafted a step", "Acceptance", "Speedup"),
@@ -144,7 +143,7 @@ def _batch(found: Results | None) -> Table:
     for streams in STREAMS:
         # The names of an experiment's arms are part of its records.
         plain, *drafting = (f"{way}, {streams} stream{'s' if streams > 1 else ''}" for way in WAYS)
-        cells = (BLANK,) * 3
+        cells: tuple[str, ...] = (BLANK,) * len(WAYS)
         if found is not None and found.of(plain):
             speed = found.figures(plain, plain).tokens_per_second
             ratios = [times(found.figures(arm, plain).speedup) for arm in drafting]
