@@ -123,9 +123,11 @@ def conclude(
 def judge(evidence: Sequence[Evidence]) -> list[Judgement]:
     """What each experiment that decides says, the most telling first."""
     asked = [
-        (each, each.paired, _drafting(each, each.paired))
+        (each, each.paired, arms)
         for each in evidence
-        if each.experiment.name in DECIDERS and each.paired is not None
+        if each.experiment.name in DECIDERS
+        and each.paired is not None
+        and (arms := _drafting(each, each.paired))
     ]
     # One level for all arms of all runs.
     ps = [sign_flip(np.log(found.ratios(arm.name))) for _, found, arms in asked for arm in arms]
