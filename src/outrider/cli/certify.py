@@ -137,7 +137,6 @@ def certify(
     from outrider.certify import Wish  # noqa: PLC0415
     from outrider.certify import certify as compare  # noqa: PLC0415
     from outrider.llm import load  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     wish = Wish(
         drafters=tuple(drafter) if drafter else None,
@@ -150,7 +149,7 @@ def certify(
         num_draft_tokens=num_draft_tokens,
         batch=batch,
     )
-    many = read_prompts(prompts.prompts or BUILT_IN, prompts.limit)
+    many = prompts.read()
     with show_progress() as listener:
         path = models.ensure(machine.model, accept_terms=accept_terms, progress=listener)
         model = load(path, threads=machine.threads, kernel=machine.kernel, progress=listener)

@@ -33,9 +33,8 @@ def certify_endpoints(
 
     from outrider.certify.servers import certify_servers  # noqa: PLC0415
     from outrider.generators import open_server  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
-    many = read_prompts(prompts.prompts or BUILT_IN, prompts.limit)
+    many = prompts.read()
     with ExitStack() as stack, Console(stderr=True).status("certifying") as status:
         servers = [stack.enter_context(open_server(endpoint)) for endpoint in endpoints]
         found = certify_servers(

@@ -66,7 +66,7 @@ def generate(
 ) -> None:
     """Answer a prompt, or a file of prompts."""
     from outrider.cli.draft_view import DraftView  # noqa: PLC0415
-    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
+    from outrider.prompts import Prompt  # noqa: PLC0415
 
     if (prompt is None) == (prompts.prompts is None):
         raise UsageError("Give either a prompt or --prompts FILE.")
@@ -86,7 +86,7 @@ def generate(
     settings |= {} if logprobs is None else {"logprobs": logprobs}
     settings |= {"ignore_eos": True} if ignore_eos else {}
     if prompts.prompts is not None:
-        many = read_prompts(prompts.prompts, prompts.limit)
+        many = prompts.read()
     else:
         # A shell's own line end is no part of what was said.
         text = sys.stdin.read().removesuffix("\n") if prompt == "-" else str(prompt)

@@ -123,13 +123,10 @@ def run(
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     plots.check()
     names = list(registry.names("experiments")) if experiments == [ALL] else experiments
     runs.load_experiments(names)
-    file = prompts.prompts or BUILT_IN
-    limit = prompts.limit or (QUICK_PROMPTS if quick else None)
     settings = sampling.settings()
     max_tokens = settings.pop("max_tokens", QUICK_TOKENS if quick else MAX_TOKENS)
     if max_tokens < 2:
@@ -142,7 +139,7 @@ def run(
     drafters = tuple(drafter or DRAFTERS)
     if draft_model is not None:
         drafters = (f"model:draft_model={draft_model}", *drafters)
-    many = read_prompts(file, limit)
+    many = prompts.read(QUICK_PROMPTS if quick else None)
     with load_model(machine, cache, SpeculationOptions(), accept_terms=accept_terms) as llm:
         setup = Setup(
             model=machine.model,
@@ -162,7 +159,7 @@ def run(
             "quick": quick,
             "machine": asdict(machine),
             "cache": asdict(cache),
-            "prompts": str(file) if prompts.prompts else "built in",
+            "prompts": prompts.name,
             "limit": prompts.limit,
             "drafters": drafter,
             "draft_model": draft_model,

@@ -89,11 +89,9 @@ def tune(
     from outrider.lab.tuning import tune as find  # noqa: PLC0415
     from outrider.lab.tuning_record import record  # noqa: PLC0415
     from outrider.llm import LLM, load  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     _check_output(output)
-    file = prompts.prompts or BUILT_IN
-    many = read_prompts(file, prompts.limit)
+    many = prompts.read()
     settings = sampling.settings()
     wish = Wish(
         drafters=tuple(drafter) if drafter else None,
@@ -114,7 +112,7 @@ def tune(
             found = find(llm, many, wish, progress=told)
         given = {
             "model": machine.model,
-            "prompts": str(file) if prompts.prompts else "built in",
+            "prompts": prompts.name,
             "limit": prompts.limit,
             "drafters": drafter,
             "draft_model": draft_model,

@@ -103,6 +103,29 @@ ON_THE_HUB: dict[str, list[dict[str, Any]]] = {
     "aime25": [{"problem": "Find $7 \\cdot 9$.", "answer": "63", "id": "0"}],
 }
 
+ELSEWHERE: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "someone/colours": {
+        "train": [{"prompt": "Name a colour."}],
+        "validation": [
+            {
+                "question": "Which is blue?",
+                "choices": ["grass", "sky"],
+                "answer": 1,
+                "subject": "nature",
+            },
+            {
+                "question": "Which is red?",
+                "choices": ["blood", "milk"],
+                "answer": "A",
+                "subject": "body",
+            },
+        ],
+    },
+    "someone/chats": {"train": [{"turns": ["Hello.", "And you?"], "category": "chat"}]},
+    "someone/pictures": {"test": [{"image": "…", "caption": "A house."}]},
+}
+"""Data sets of the hub that are no public set of ours, by split."""
+
 RIGHT: dict[str, tuple[str, str]] = {
     "gsm8k": ("Final Answer: 15 eggs", "Final Answer: 2000"),
     "svamp": ("She has 8 left.", "12 - 4 = 8"),

@@ -1,44 +1,15 @@
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from tasks.sets import AT_HAND, ON_THE_HUB, RIGHT, WRONG
 
 from outrider import tasks
-from outrider.errors import DownloadError, UsageError
+from outrider.errors import UsageError
+from outrider.tasks import hub as the_hub
 from outrider.tasks import public
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    for name, rows in AT_HAND.items():
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (tmp_path / f"{name}.jsonl").write_text(lines)
-    return tmp_path
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """A hub that holds rows of our own, and what was asked of it."""
-    asked: list[tuple[Any, ...]] = []
-
-    def load_dataset(repository: str, subset: str | None, *, split: str) -> list[dict[str, Any]]:
-        asked.append((repository, subset, split))
-        name = public.name_of(repository, subset, split)
-        if name is None:
-            raise FileNotFoundError(f"{repository} does not exist.\nDetails follow.")
-        return ON_THE_HUB[name]
-
-    module = ModuleType("datasets")
-    module.load_dataset = load_dataset  # type: ignore[attr-defined]
-    module.__spec__ = SimpleNamespace(name="datasets")  # type: ignore[assignment]
-    monkeypatch.setitem(sys.modules, "datasets", module)
-    return asked
 
 
 def test_every_set_has_rows_here() -> None:
@@ -90,17 +61,9 @@ def test_the_environment_names_the_data(data: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "find_spec", lambda name: None)
+    monkeypatch.setattr(the_hub, "find_spec", lambda name: None)
 
     with pytest.raises(UsageError, match=r"put svamp\.jsonl into a directory.*outrider\[data\]"):
         tasks.load("svamp", data=tmp_path)
     with pytest.raises(UsageError, match="does not exist"):
         tasks.load("svamp", data=tmp_path / "absent")
-
-
-@pytest.mark.usefixtures("hub")
-def test_a_failed_download_is_one_sentence() -> None:
-    with pytest.raises(
-        DownloadError, match=r"no/such could not be fetched .*\(no/such does not ex"
-    ):
-        public.fetch("no/such", None, "test", remedy="put it here")
