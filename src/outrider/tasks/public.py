@@ -63,7 +63,8 @@ def find(name: str, data: Path | None, split: str | None = None) -> tuple[Proble
         split: of the set, from the hub; None is that which everybody measures on.
 
     Raises:
-        UsageError: the set is not at hand and the library that fetches it is missing.
+        UsageError: the set is not at hand and the library that fetches it is missing, or a row is
+            not of its shape.
         DownloadError: it could not be fetched.
     """
     found = SETS[name]
@@ -75,8 +76,19 @@ def find(name: str, data: Path | None, split: str | None = None) -> tuple[Proble
         rows = fetch(whole, remedy=_remedy(name))
         place = f"{found.hub} on the hub"
     return tuple(
-        found.read(row, index, f"Question {index + 1} of {place}") for index, row in enumerate(rows)
+        _problem(found, row, index, f"Question {index + 1} of {place}")
+        for index, row in enumerate(rows)
     )
+
+
+def _problem(found: PublicSet, row: Row, index: int, place: str) -> Problem:
+    try:
+        return found.read(row, index, place)
+    except KeyError as error:
+        raise UsageError(
+            f"{place} has no {error}, which rows of this set have; its keys are "
+            f"{', '.join(map(str, row))}."
+        ) from error
 
 
 def file_of(name: str, data: Path | None) -> Path | None:

@@ -32,10 +32,11 @@ def test_prompts_of_our_own_are_two_a_category_unless_more_are_asked_for() -> No
 def test_a_public_set_is_asked_as_its_task_is(name: str) -> None:
     task = tasks.load(name)
 
-    (prompt,) = load_prompts(name)
-
-    problem = task.problems[0]
-    assert prompt == Prompt(0, (task.prompt(problem),), problem.subject, problem.id)
+    assert load_prompts(name) == [
+        Prompt(index, (task.prompt(problem),), problem.subject, problem.id)
+        for index, problem in enumerate(task.problems)
+    ]
+    assert len(load_prompts(name, limit=1)) == 1
 
 
 def test_made_to_order() -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tasks.sets import AT_HAND, ON_THE_HUB, RIGHT, WRONG
+from tasks.sets import AT_HAND, ON_THE_HUB, RIGHT_AT_HAND, RIGHT_ON_THE_HUB, WRONG
 
 from outrider import tasks
 from outrider.errors import UsageError
@@ -13,28 +14,51 @@ from outrider.tasks import public
 
 
 def test_every_set_has_rows_here() -> None:
-    assert set(public.SETS) == set(AT_HAND) == set(ON_THE_HUB) == set(RIGHT)
+    assert set(public.SETS) == set(AT_HAND) == set(ON_THE_HUB)
+    for name in public.SETS:
+        assert len(AT_HAND[name]) == len(RIGHT_AT_HAND[name]) >= 2
+        assert len(ON_THE_HUB[name]) == len(RIGHT_ON_THE_HUB[name]) >= 2
+
+
+def check(task: tasks.Task, right: Sequence[str]) -> None:
+    """Every problem is asked whole, and graded as right by its answer alone."""
+    for problem, answer in zip(task.problems, right, strict=True):
+        prompt = task.prompt(problem)
+        assert problem.question.strip() in prompt
+        assert all(choice in prompt for choice in problem.choices)
+        assert task.grade(problem, answer).correct, (problem, answer)
+        for wrong in (*WRONG, *(other for other in right if other != answer)):
+            assert not task.grade(problem, wrong).correct, (problem, wrong)
 
 
 @pytest.mark.parametrize("name", sorted(AT_HAND))
 def test_a_set_at_hand_is_read_asked_and_graded(name: str, data: Path) -> None:
-    task = tasks.load(name, data=data)
-
-    problem = task.problems[0]
-    assert problem.question in task.prompt(problem)
-    assert all(choice in task.prompt(problem) for choice in problem.choices)
-    assert task.grade(problem, RIGHT[name][0]).correct
-    assert not task.grade(problem, WRONG[name]).correct
-    assert not task.grade(problem, "").correct
+    check(tasks.load(name, data=data), RIGHT_AT_HAND[name])
 
 
 @pytest.mark.parametrize("name", sorted(ON_THE_HUB))
-def test_a_set_of_the_hub_is_read_and_graded(name: str, hub: list[tuple[Any, ...]]) -> None:
+def test_a_set_of_the_hub_is_read_asked_and_graded(name: str, hub: list[tuple[Any, ...]]) -> None:
     task = tasks.load(name)
 
     assert hub == [(public.SETS[name].hub, public.SETS[name].subset, public.SETS[name].split)]
-    assert task.grade(task.problems[0], RIGHT[name][1]).correct
-    assert not task.grade(task.problems[0], WRONG[name]).correct
+    check(task, RIGHT_ON_THE_HUB[name])
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("name", "key"), [("svamp", "Question"), ("svamp", "Answer"), ("truthfulqa", "mc1_targets")]
+)
+def test_a_row_of_another_shape_is_named(
+    name: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ON_THE_HUB[name]
+    changed = {k: v for k, v in second.items() if k != key}
+    monkeypatch.setitem(ON_THE_HUB, name, [first, changed])
+
+    with pytest.raises(
+        UsageError, match=f"^Question 2 of {public.SETS[name].hub} on the hub.*{key}"
+    ):
+        tasks.load(name)
 
 
 def test_subjects_and_levels_are_kept(data: Path) -> None:
