@@ -18,6 +18,7 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     SpeculationOptions,
     command,
@@ -78,10 +79,7 @@ def speed(
             "prompts begins with empty drafters]",
         ),
     ] = False,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     sampling: SamplingOptions,
     cache: CacheOptions,
     plot: Annotated[

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,16 +14,16 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     SpeculationOptions,
     command,
 )
-from outrider.cli.output import console, note, print_json
+from outrider.cli.output import console, note, print_json, show_bar
 from outrider.cli.session import load_model
 
 if TYPE_CHECKING:
     from outrider.lab.run_folder import RunFolder
-    from outrider.lab.runs import Listener, Progress
     from outrider.llm import LLM
 
 app = typer.Typer(
@@ -106,10 +104,7 @@ def run(
             metavar="N", help=f"How often each cell is measured. [default: {REPEATS}; quick: 1]"
         ),
     ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     sampling: SamplingOptions,
     cache: CacheOptions,
     accept_terms: AcceptTerms = False,
@@ -281,8 +276,8 @@ def _measure(llm: LLM, folder: RunFolder) -> None:
     from outrider.lab import runs  # noqa: PLC0415
 
     try:
-        with _progress() as listener:
-            runs.go_on(llm, folder, listener)
+        with show_bar("warming up") as bar:
+            runs.go_on(llm, folder, lambda p: bar(p.done, p.total, p.what, p.left_ms))
     except KeyboardInterrupt:
         note(f"Interrupted; `outrider lab retry {folder.path}` goes on.")
         raise
@@ -293,55 +288,3 @@ def _measure(llm: LLM, folder: RunFolder) -> None:
         out.print(" ".join(chapter.section.findings), markup=False)
         out.print()
     typer.echo(page)
-
-
-@contextmanager
-def _progress() -> Iterator[Listener]:
-    """A listener that shows a bar on standard error, drawn between measurements only."""
-    from time import monotonic  # noqa: PLC0415
-
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-    )
-    from rich.progress import Progress as Bars  # noqa: PLC0415
-
-    # A bar that redraws itself would do so while something is measured.
-    with Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        expand=True,
-        transient=True,
-    ) as bars:
-        task = bars.add_task("warming up", total=None, left="")
-        bars.refresh()
-        drawn = 0.0
-
-        def listen(progress: Progress) -> None:
-            nonlocal drawn
-            if (now := monotonic()) - drawn < 0.5 and progress.done < progress.total:
-                return
-            drawn = now
-            bars.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                description=progress.what,
-                left="" if progress.left_ms is None else f"{duration(progress.left_ms)} left",
-            )
-            bars.refresh()
-
-        yield listen
-
-
-def duration(ms: float) -> str:
-    """Milliseconds for people: 95000 is 1:35."""
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
