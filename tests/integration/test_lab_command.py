@@ -10,7 +10,6 @@ from typer.testing import CliRunner, Result
 
 from outrider import registry
 from outrider.cli.app import app
-from outrider.cli.lab import duration
 
 
 @pytest.fixture(autouse=True)
@@ -136,9 +135,3 @@ def test_without_matplotlib_nothing_is_begun(
     assert result.exit_code == 2
     assert "pip install 'outrider[plot]'" in result.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_durations_for_people() -> None:
-    assert duration(400) == "0:00"
-    assert duration(95_000) == "1:35"
-    assert duration(3_661_000) == "1:01:01"

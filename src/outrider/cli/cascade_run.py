@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +17,7 @@ from outrider.cli.cascade_files import (
     read_predictor,
     read_settings,
 )
-from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.options import AcceptTerms, Json, PromptOptions, command
 from outrider.cli.output import note, print_json
 from outrider.errors import UsageError
 
@@ -33,11 +32,7 @@ def run(
         str | None, typer.Argument(help="What to answer; - reads it from standard input.")
     ] = None,
     *,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Many questions, as in `generate`."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Take only N of them.")] = None,
+    prompts: PromptOptions,
     predictor: PredictorFile = None,
     policy: Family = "stopping",
     budget: Annotated[
@@ -67,12 +62,12 @@ def run(
     json: Json = False,
 ) -> None:
     """Answer questions with as few stages as are worth their cost."""
-    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
+    from outrider.prompts import Prompt  # noqa: PLC0415
     from outrider.strategies.cascade import Cascade, Wish  # noqa: PLC0415
 
-    if (question is None) == (prompts is None):
+    if (question is None) == (prompts.prompts is None):
         raise UsageError("Give either a question or --prompts FILE.")
-    if limit is not None and prompts is None:
+    if prompts.limit is not None and prompts.prompts is None:
         raise UsageError("--limit needs --prompts FILE to take from.")
     wish = Wish(
         worth=worth,
@@ -83,8 +78,8 @@ def run(
     )
     settings = read_settings(cascade)
     made = read_predictor(cascade, predictor)
-    if prompts is not None:
-        many = read_prompts(prompts, limit)
+    if prompts.prompts is not None:
+        many = prompts.read()
     else:
         text = sys.stdin.read().strip() if question == "-" else str(question)
         if not text:
@@ -103,7 +98,7 @@ def run(
             for turn, answer in enumerate(answers):
                 found.append((prompt, turn, answer))
                 if not json:
-                    if prompts is not None:
+                    if prompts.prompts is not None:
                         note(f"[{prompt.index}] {prompt.turns[turn]}")
                     typer.echo(answer.text.strip())
                     note(_how(answer, made.unit))

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""The names of choices, in their order."""
+from outrider.prompts import lettered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +35,7 @@ class Problem:
 
     def lettered_choices(self) -> str:
         """The choices, a line each, with their letters."""
-        return "\n".join(
-            f"{letter}. {choice}" for letter, choice in zip(LETTERS, self.choices, strict=False)
-        )
+        return lettered(self.choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +75,14 @@ class Task:
     grader: Grader
 
     def prompt(self, problem: Problem) -> str:
-        """What a model is asked."""
+        """What a model is asked; it ends with no line end where a template does."""
         values = {
             **{key: str(value) for key, value in problem.data.items()},
             "question": problem.question,
             "prompt": problem.question,
             "choices": problem.lettered_choices(),
         }
-        return fill(self.template, values)
+        return fill(self.template, values).rstrip("\n")
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Grades what a model said.

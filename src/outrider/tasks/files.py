@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from outrider.errors import UsageError
 from outrider.files import read_text
-from outrider.tasks.base import LETTERS, Problem
+from outrider.prompts import ID_KEYS, LETTERS, SUBJECT_KEYS, choices_of
+from outrider.tasks.base import Problem
 
 Row = Mapping[str, Any]
 
@@ -19,8 +20,6 @@ SUFFIXES: Final = (".json", ".jsonl", ".csv")
 
 QUESTION_KEYS: Final = ("question", "problem", "prompt")
 ANSWER_KEYS: Final = ("answer", "gold", "solution")
-ID_KEYS: Final = ("id", "question_id", "task_id", "unique_id")
-SUBJECT_KEYS: Final = ("subject", "category", "type")
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -100,7 +99,7 @@ def problem_from(
         )
     if answer_key and not answered:
         raise UsageError(f"{place} has no {answer_key!r}; its keys are {', '.join(map(str, row))}.")
-    choices = tuple(map(str, row.get("choices") or ()))
+    choices = choices_of(row, place)
     answer = row.get(answered) if answered else None
     subject, level = _first(row, SUBJECT_KEYS), row.get("level")
     identity = _first(row, ID_KEYS)
