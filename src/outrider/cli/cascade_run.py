@@ -23,7 +23,7 @@ from outrider.cli.output import note, print_json
 from outrider.errors import UsageError
 
 if TYPE_CHECKING:
-    from outrider.strategies.cascade.run import CascadeAnswer
+    from outrider.strategies.cascade import CascadeAnswer
 
 
 @command
@@ -68,7 +68,7 @@ def run(
 ) -> None:
     """Answer questions with as few stages as are worth their cost."""
     from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
-    from outrider.strategies.cascade import Cascade, Wish  # noqa: PLC0415
+    from outrider.strategies.cascade import Cascade, TrainedPolicy, Wish  # noqa: PLC0415
 
     if (question is None) == (prompts is None):
         raise UsageError("Give either a question or --prompts FILE.")
@@ -90,12 +90,13 @@ def run(
         if not text:
             raise UsageError("The question is empty; write what to answer.")
         many = [Prompt(0, (text,))]
+    steered = TrainedPolicy(made, policy, wish)
     with open_ladder(settings, threads, accept_terms) as ladder:
-        whole = Cascade(ladder, made, policy, wish)
+        whole = Cascade.on(ladder, steered)
         if not json:
-            foreseen = whole.expected
+            foreseen = steered.expected
             note(
-                f"λ = {whole.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
+                f"λ = {steered.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
                 f"{foreseen.cost:,.4g} {made.unit} a question"
             )
         found: list[tuple[Prompt, int, CascadeAnswer]] = []
@@ -110,7 +111,7 @@ def run(
         if json:
             print_json(
                 {
-                    "lambda": None if math.isinf(whole.worth) else whole.worth,
+                    "lambda": None if math.isinf(steered.worth) else steered.worth,
                     "unit": made.unit,
                     "policy": policy,
                     "answers": [

@@ -66,6 +66,12 @@ def weigh(ms: float, answer: Answer, declared: Cost, weights: Weights) -> float:
     return weights.ms * ms + weights.tokens * answer.tokens + weights.money * money
 
 
+def paid(answer: Answer, declared: Cost, weights: Weights) -> float:
+    """What one answer has cost: its own time unless one is declared, and what loading took."""
+    ms = answer.ms if declared.ms is None else declared.ms
+    return weigh(ms + answer.loading_ms, answer, declared, weights)
+
+
 def stage_costs(
     settings: CascadeSettings,
     timed: Mapping[str, Sequence[Answer]],

@@ -31,7 +31,7 @@ from outrider.strategies.cascade.policies import (
     best_answer,
 )
 from outrider.strategies.cascade.predictor import Outcomes
-from outrider.strategies.cascade.run import Wish
+from outrider.strategies.cascade.steering import Wish
 from outrider.strategies.cascade.training import train
 from outrider.theory.stopping import ScoreTable
 
