@@ -14,6 +14,7 @@ from outrider.cli.cascade_files import (
     File,
     PredictorFile,
     Threads,
+    WishOptions,
     open_ladder,
     read_predictor,
     read_settings,
@@ -40,47 +41,20 @@ def run(
     limit: Annotated[int | None, typer.Option(metavar="N", help="Take only N of them.")] = None,
     predictor: PredictorFile = None,
     policy: Family = "stopping",
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="COST", help="Mean cost of a question, at most."),
-    ] = None,
-    quality: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of right answers, at least, such as 0.6."),
-    ] = None,
-    early_stop_rate: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of questions to end before the last stage."),
-    ] = None,
-    worth: Annotated[
-        float | None,
-        typer.Option(
-            "--lambda", metavar="COST", help="What a right answer is worth, in units of cost."
-        ),
-    ] = None,
-    preference: Annotated[
-        str | None,
-        typer.Option(metavar="WORD", help="fast, balanced or best. [default: balanced]"),
-    ] = None,
+    wishes: WishOptions,
     threads: Threads = None,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
     """Answer questions with as few stages as are worth their cost."""
     from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
-    from outrider.strategies.cascade import Cascade, TrainedPolicy, Wish  # noqa: PLC0415
+    from outrider.strategies.cascade import Cascade, TrainedPolicy  # noqa: PLC0415
 
     if (question is None) == (prompts is None):
         raise UsageError("Give either a question or --prompts FILE.")
     if limit is not None and prompts is None:
         raise UsageError("--limit needs --prompts FILE to take from.")
-    wish = Wish(
-        worth=worth,
-        budget=budget,
-        quality=quality,
-        early_stop_rate=early_stop_rate,
-        preference=preference,
-    )
+    wish = wishes.wish()
     settings = read_settings(cascade)
     made = read_predictor(cascade, predictor)
     if prompts is not None:
@@ -96,8 +70,8 @@ def run(
         if not json:
             foreseen = steered.expected
             note(
-                f"λ = {steered.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
-                f"{foreseen.cost:,.4g} {made.unit} a question"
+                f"λ = {steered.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right "
+                f"at {foreseen.cost:,.4g} {made.unit} a question"
             )
         found: list[tuple[Prompt, int, CascadeAnswer]] = []
         for prompt, answers in zip(many, whole.converse_many(p.turns for p in many), strict=True):

@@ -16,6 +16,7 @@ from outrider.lab.cascade_figures import (
     Evaluation,
     PredictorRow,
     StageRow,
+    Wished,
 )
 from outrider.lab.frontier import (
     Hull,
@@ -41,6 +42,7 @@ from outrider.strategies.cascade.metrics import quality, reliability
 from outrider.strategies.cascade.policies import FAMILIES, Everything, Threshold
 from outrider.strategies.cascade.predictor import COMPLEXITIES, Outcomes, Predictor, identity
 from outrider.strategies.cascade.settings import CascadeSettings
+from outrider.strategies.cascade.steering import TrainedPolicy, Wish
 from outrider.theory.stopping import ScoreTable
 
 Array = NDArray[np.float64]
@@ -58,6 +60,7 @@ def evaluate(
     family: str = "stopping",
     sizes: Mapping[str, int] | None = None,
     partial: Sequence[Question] = (),
+    wish: Wish | None = None,
 ) -> Evaluation:
     """Play every policy over the questions that the predictor was not trained on.
 
@@ -69,9 +72,11 @@ def evaluate(
         sizes: bytes of each stage's model.
         partial: questions that the first few stages have answered, if there are more of them; the
             predictor of these stages is judged by them.
+        wish: for which training finds a λ, that is shown too.
 
     Raises:
-        UsageError: the predictor does not fit the stages or the answers, or nothing is left.
+        UsageError: the predictor does not fit the stages or the answers, nothing is left, or the
+            wish cannot be met.
     """
     predictor.check(settings)
     unseen = predictor.unseen(questions)
@@ -137,7 +142,25 @@ def evaluate(
             for worth in shown
         },
         levels=_levels(unseen, settings),
+        wished=_wished(wish, family, predictor, table, test, weights),
     )
+
+
+def _wished(
+    wish: Wish | None,
+    family: str,
+    predictor: Predictor,
+    table: ScoreTable,
+    test: Outcomes,
+    weights: Array,
+) -> Wished | None:
+    """What training finds for a wish, and what it brings here; None without one."""
+    if wish is None or not wish.words:
+        return None
+    policy, training = TrainedPolicy(predictor, family, wish), predictor.training
+    rule = policy.at(policy.worth)
+    (trained,) = points_of([(policy.worth, play(rule, table, training))])
+    return Wished(wish.words, trained, _point(policy.worth, play(rule, table, test), weights))
 
 
 def _sweep(

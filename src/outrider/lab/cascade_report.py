@@ -92,6 +92,19 @@ def verdicts(e: Evaluation) -> list[str]:
     return said
 
 
+def wished(e: Evaluation) -> list[str]:
+    """How a wish that training met does here; nothing without one."""
+    if e.wished is None:
+        return []
+    was, now = e.wished.trained, e.wished.found
+    return [
+        f"Asked for {e.wished.wish}: λ = {_cost(was.worth)} had, in training, "
+        f"{was.quality:.1%} right at {_cost(was.cost)} {e.unit} a question, with {was.early:.0%} "
+        f"ended before the last stage; here it is {_share(now.quality)} right at "
+        f"{_cost(now.cost)} {e.unit}, with {now.early:.0%} ended early."
+    ]
+
+
 def _above_keywords(found: object, baseline: object) -> bool:
     mine, theirs = getattr(found, "auroc", None), getattr(baseline, "auroc", None)
     return mine is not None and (theirs is None or mine > theirs)
@@ -202,6 +215,7 @@ def _worth(e: Evaluation, pictures: bool) -> Section:
         "the chance that it makes a wrong answer right. At 0 the first stage always answers; "
         "at infinity all are asked."
     )
+    part.words += wished(e)
     if pictures:
         from outrider.lab.cascade_plots import worth_plot  # noqa: PLC0415
 
@@ -319,7 +333,8 @@ def _more(share: float) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{share * 100:+.1f}"
+    # Adding nothing makes a rounded −0 a 0.
+    return f"{round(share * 100, 1) + 0.0:+.1f}"
 
 
 def _maybe(value: float | None) -> str:

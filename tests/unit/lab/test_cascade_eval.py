@@ -13,10 +13,11 @@ from outrider.errors import UsageError
 from outrider.lab.cascade_eval import evaluate
 from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.cascade_record import record
-from outrider.lab.cascade_report import sections, verdicts
+from outrider.lab.cascade_report import _signed, sections, verdicts
 from outrider.lab.pages import markdown, page
 from outrider.lab.statistics import Interval
 from outrider.strategies.cascade.costs import stage_costs
+from outrider.strategies.cascade.steering import Wish
 from outrider.strategies.cascade.training import train
 
 
@@ -106,6 +107,35 @@ def test_the_grid_adds_up(found: Evaluation) -> None:
     assert sum(group["questions"] for group in found.levels.values()) == found.questions
 
 
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (Wish(budget=100.0), "budget 100"),
+        (Wish(quality=0.6), "quality 0.6"),
+        (Wish(early_stop_rate=0.7), "early stop rate 0.7"),
+        (Wish(worth=500.0), "λ 500"),
+        (Wish(preference="fast"), "preference fast"),
+    ],
+)
+def test_a_wish_is_met_in_training_and_shown_on_others(wish: Wish, words: str) -> None:
+    settings = ladder()
+    known = questions(settings, 600)
+    predictor = train(known, settings, stage_costs(settings, {}, {}))
+    e = evaluate(settings, predictor, known, wish=wish)
+    assert e.wished is not None
+    was, now = e.wished.trained, e.wished.found
+    assert e.wished.wish == words
+    assert was.worth == now.setting
+    assert wish.budget is None or was.cost <= wish.budget
+    assert wish.quality is None or was.quality >= wish.quality
+    assert wish.early_stop_rate is None or was.early >= wish.early_stop_rate
+    assert wish.worth is None or was.worth == wish.worth
+    # What held in training holds roughly on questions that nothing was fitted to.
+    assert now.cost == pytest.approx(was.cost, rel=0.3)
+    assert now.quality.value == pytest.approx(was.quality, abs=0.12)
+    assert f"Asked for {words}" in markdown("Cascade", sections(e, pictures=False))
+
+
 def test_the_record_is_json(found: Evaluation) -> None:
     values = json.loads(json.dumps(record(found), allow_nan=False))
     assert values["grid"]["0"]["all"]["shares"] == [1, 0, 0]
@@ -157,3 +187,8 @@ def test_the_report_as_a_page(found: Evaluation) -> None:
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
     assert "prefers-color-scheme: dark" in text
     assert not math.isnan(found.oracle.cost)
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    assert _signed(-0.0001) == _signed(0.0) == "+0.0"
+    assert _signed(-0.0016) == "-0.2"

@@ -28,7 +28,7 @@ def test_a_question_may_go_on_from_earlier_turns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("earlier", ["40 + 2?", [1], [{"role": "user"}]])
 def test_turns_that_are_none(tmp_path: Path, earlier: object) -> None:
-    with pytest.raises(UsageError, match="earlier turns of .* have to be a list of texts"):
+    with pytest.raises(UsageError, match=r"earlier turns of .* have to be a list of texts"):
         load(tmp_path, earlier)
 
 

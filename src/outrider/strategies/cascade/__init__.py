@@ -5,7 +5,7 @@ from outrider.strategies.cascade.answers import AnswerFile
 from outrider.strategies.cascade.collect import collect
 from outrider.strategies.cascade.ladder import Ladder
 from outrider.strategies.cascade.predictor import Predictor
-from outrider.strategies.cascade.run import Cascade
+from outrider.strategies.cascade.run import Cascade, OwnSampling
 from outrider.strategies.cascade.settings import CascadeSettings, StageSettings
 from outrider.strategies.cascade.stage import Stage
 from outrider.strategies.cascade.steering import TrainedPolicy, Wish
@@ -17,6 +17,7 @@ __all__ = [
     "CascadeAnswer",
     "CascadeSettings",
     "Ladder",
+    "OwnSampling",
     "Predictor",
     "Stage",
     "StageSettings",

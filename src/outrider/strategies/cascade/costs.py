@@ -85,7 +85,7 @@ def stage_costs(
         collected: answers that were asked among others, by stage.
     """
     # A load is slowed by what else runs and by nothing sped up: the least is its own.
-    loads: dict[tuple[str, str | None], float] = {}
+    loads: dict[tuple[str | None, str | None], float] = {}
     for stage in settings.stages:
         for answer in (*timed.get(stage.name, ()), *collected.get(stage.name, ())):
             if answer.loading_ms > 0:

@@ -142,6 +142,8 @@ class StageManager:
         finally:
             with self._changed:
                 place.users -= 1
+                self._clock += 1
+                place.used = self._clock
                 self._changed.notify_all()
 
     def loaded(self) -> tuple[str, ...]:

@@ -203,6 +203,36 @@ class Cascade:
         )
 
 
+class OwnSampling:
+    """A cascade for callers that name a sampling, such as profiles: the stages' own is taken.
+
+    Args:
+        cascade: that answers.
+    """
+
+    has_chat_template: Final = True
+
+    def __init__(self, cascade: Cascade) -> None:
+        self._cascade = cascade
+
+    def stream(self, request: Request) -> CascadeStream:
+        """As the cascade's, with nothing but the seed of the request's sampling.
+
+        Raises:
+            UsageError: as in `Cascade.stream`.
+        """
+        seed = request.sampling.seed
+        return self._cascade.stream(replace(request, sampling=Sampling(seed=seed)))
+
+    def generate(self, request: Request) -> Completion:
+        """As the cascade's, with nothing but the seed of the request's sampling.
+
+        Raises:
+            OutriderError: as in `Cascade.generate`.
+        """
+        return self.stream(request).finish()
+
+
 class CascadeStream(EventStream):
     """The answer of a cascade, for one listener.
 
@@ -265,7 +295,7 @@ class CascadeStream(EventStream):
             speculation=self.request.speculation,
         )
         cascade = self._cascade
-        self._found = found = cascade._climb(  # noqa: SLF001  (its own stream)
+        self._found = found = cascade._climb(
             self._problem, cascade.policy.worth, self._seed, limits, self._stopped
         )
         yield Event(text=found.text, finish_reason=found.finish_reason, usage=found.usage)

@@ -50,6 +50,16 @@ class Wish:
             if value is not None and not 0 <= value <= 1:
                 raise UsageError(f"{name} is a share from 0 to 1, not {value!r}.")
 
+    @property
+    def words(self) -> str:
+        """What is wished, such as "budget 60"; empty where nothing is."""
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if value is not None:
+                shown = f"{value:g}" if isinstance(value, float | int) else value
+                return f"{'λ' if name == 'worth' else name.replace('_', ' ')} {shown}"
+        return ""
+
     def worth_in(self, points: Sequence[Point], unit: str) -> float:
         """The λ that meets it on a sweep.
 

@@ -14,7 +14,7 @@ from outrider.strategies.cascade.features import (
     keyword_features,
     question_features,
 )
-from outrider.strategies.cascade.manager import Lease
+from outrider.strategies.cascade.manager import Lease, Lender
 from outrider.strategies.cascade.settings import Example, StageSettings
 from outrider.strategies.cascade.stage import Answer, Limits, Stage, entropy, find_answer, winner
 from outrider.tasks import Problem
@@ -34,7 +34,7 @@ def problem(question: str = "What is 4 + 9?", **more: object) -> Problem:
     return Problem(id="p", question=question, answer=None, **more)  # type: ignore[arg-type]
 
 
-def stage(generator: Generator | None = None, **settings: object) -> Stage:
+def stage(generator: Generator | Lender | None = None, **settings: object) -> Stage:
     known = StageSettings(name="s", **settings)  # type: ignore[arg-type]
     return Stage(known, generator or Scripted(lambda *_: ""))
 
