@@ -48,25 +48,25 @@ class WishOptions:
     budget: Annotated[
         float | None,
         typer.Option(metavar="COST", help="Mean cost of a question, at most."),
-    ] = (None,)
+    ] = None
     quality: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Share of right answers, at least, such as 0.6."),
-    ] = (None,)
+    ] = None
     early_stop_rate: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Share of questions to end before the last stage."),
-    ] = (None,)
+    ] = None
     worth: Annotated[
         float | None,
         typer.Option(
             "--lambda", metavar="COST", help="What a right answer is worth, in units of cost."
         ),
-    ] = (None,)
+    ] = None
     preference: Annotated[
         str | None,
         typer.Option(metavar="WORD", help="fast, balanced or best. [default: balanced]"),
-    ] = (None,)
+    ] = None
 
     def wish(self) -> Wish:
         """As given.

