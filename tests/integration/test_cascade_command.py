@@ -106,8 +106,15 @@ def test_a_cascade_answers_a_set_of_questions(file: Path) -> None:
         '{"question": "What is 2 + 3?", "answer": "5", "subject": "algebra"}\n'
         '{"question": "What is 9 * 9?", "answer": "81", "subject": "algebra"}\n'
     )
-    output = file.with_name("answers.jsonl")
-    found = CliRunner().invoke(app, ["answer", str(asked), "-m", str(file), "-o", str(output)])
+    output, profile = file.with_name("answers.jsonl"), file.with_name("profile.toml")
+    profile.write_text(
+        '[subjects.algebra]\nsystem = "Be brief."\nmax_tokens = 12\n'
+        "sampling = { temperature = 0.9 }\n"
+    )
+    call = [
+        *("answer", str(asked), "--profile", str(profile)), "-m", str(file), "-o", str(output),
+    ]  # fmt: skip
+    found = CliRunner().invoke(app, call)
     assert found.exit_code == 0, found.output
     assert "with their own sampling" in found.stderr
     lines = [json.loads(line) for line in output.read_text().splitlines()]
@@ -115,9 +122,7 @@ def test_a_cascade_answers_a_set_of_questions(file: Path) -> None:
     assert all(line["text"] and line["tokens"] for line in lines)
     facts = json.loads(output.with_name("answers.run.json").read_text())
     assert facts["model"] == str(file)
-    refused = CliRunner().invoke(
-        app, ["answer", str(asked), "-m", str(file), "-o", str(output), "--drafter", "none"]
-    )
+    refused = CliRunner().invoke(app, [*call, "--drafter", "none"])
     assert refused.exit_code == 2
     assert "--drafter is for a model file here; the stages of" in refused.stderr
 

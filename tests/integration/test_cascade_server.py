@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from outrider.cli.app import app
+from outrider.errors import EndpointError
 from servers import llamacpp
 
 CASCADE = """
@@ -65,7 +66,8 @@ def file(served: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_servers_answers_show_what_a_models_do(file: Path, model_path: Path) -> None:
-    lines = [json.loads(line) for line in file.with_name("served.answers.jsonl").open()]
+    text = file.with_name("served.answers.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     there = [line["answer"] for line in lines if line["answer"]["stage"] == "there"]
     assert len(there) == 44
     for answer in there:
@@ -94,6 +96,6 @@ def test_a_server_that_has_gone_is_said(file: Path, tmp_path: Path) -> None:
     question = ("What is 4 + 5?", "--predictor", predictor)
     assert outrider("run", moved, *question, "--lambda", 0).exit_code == 0
     found = outrider("run", moved, *question, "--lambda", "inf")
-    assert found.exit_code == 1
+    assert found.exit_code == EndpointError.exit_status
     assert "127.0.0.1:9" in found.stderr
     assert "Traceback" not in found.output
