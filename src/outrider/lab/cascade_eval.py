@@ -49,7 +49,7 @@ Array = NDArray[np.float64]
 
 THRESHOLDS: Final = np.linspace(0.0, 1.0, 41)
 GRID: Final = 9
-"""Values of λ in the grid by complexity."""
+"""Values of λ in the grid by complexity, at most."""
 
 
 def evaluate(
@@ -112,8 +112,7 @@ def evaluate(
     points = points_of(sweep(family, table, training, training))
     by_worth = dict(played[family])
     complexity = np.array([predictor.complexity(s) for s in test.scores[:, 0]])
-    swept_worths = worths(table)
-    shown = [swept_worths[i] for i in np.linspace(0, len(swept_worths) - 1, GRID).astype(int)]
+    shown = telling([(worth, by_worth[worth].asked) for worth in worths(table)], GRID)
     ms = _ms(predictor, unseen)
     return Evaluation(
         unit=settings.cost.unit,
@@ -161,6 +160,24 @@ def _wished(
     rule = policy.at(policy.worth)
     (trained,) = points_of([(policy.worth, play(rule, table, training))])
     return Wished(wish.words, trained, _point(policy.worth, play(rule, table, test), weights))
+
+
+def telling(swept: Sequence[tuple[float, NDArray[np.bool_]]], count: int) -> list[float]:
+    """Some λ of a sweep, its ends among them: evenly of those at which other stages are asked.
+
+    Args:
+        swept: each λ with the stages asked, bool[questions, stages].
+        count: of λ, at most and at least 2.
+    """
+    changes = [
+        worth
+        for place, (worth, asked) in enumerate(swept)
+        if not place or not np.array_equal(asked, swept[place - 1][1])
+    ]
+    if changes[-1] != swept[-1][0]:
+        changes.append(swept[-1][0])
+    places = np.linspace(0, len(changes) - 1, min(count, len(changes))).astype(int)
+    return [changes[place] for place in places]
 
 
 def _sweep(

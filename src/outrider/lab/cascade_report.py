@@ -13,6 +13,9 @@ from outrider.strategies.cascade.predictor import COMPLEXITIES
 ENOUGH_BETTER: Final = 0.15
 """How far the last stage should be above the first for a ladder to be worth climbing."""
 
+ROWS: Final = 16
+"""Values of λ in the table of what they mean, at most."""
+
 WELL_CALIBRATED: Final = 0.05
 """The calibration error up to which a predictor's probabilities can be taken at their word."""
 
@@ -179,7 +182,7 @@ def _stages(e: Evaluation) -> Section:
                 (
                     row.name,
                     _share(row.accuracy),
-                    f"{row.ms:.0f}",
+                    f"{row.ms:,.0f}",
                     _cost(row.cost),
                     f"{row.tokens:.0f}",
                     f"{row.size / 1e6:.0f}",
@@ -227,7 +230,8 @@ def _worth(e: Evaluation, pictures: bool) -> Section:
         )
     )
     points = e.curve(e.steered).points
-    chosen = points[:: max(len(points) // 12, 1)]
+    told = [p for p, before in zip(points, (None, *points), strict=False) if _differs(p, before)]
+    chosen = told[:: 1 + len(told) // ROWS]
     part.tables.append(
         Table(
             ("policy", "λ", f"cost, {e.unit}", "right", "ends early"),
@@ -253,7 +257,7 @@ def _stopping(e: Evaluation, pictures: bool) -> Section:
             _cost(worth),
             name,
             f"{cell.questions}",
-            f"{cell.ms:.0f}",
+            f"{cell.ms:,.0f}",
             _cost(cell.cost),
             "–" if cell.quality is None else f"{cell.quality:.1%}",
             *(f"{share:.0%}" for share in cell.shares),
@@ -297,6 +301,11 @@ def _predictor(e: Evaluation, pictures: bool) -> Section:
     head = ("", "questions", "right", "Brier", "ECE", "AUROC", "R²", "AUROC, words", "Brier, words")
     part.tables.append(Table(head, rows))
     return part
+
+
+def _differs(point: CurvePoint, before: CurvePoint | None) -> bool:
+    """Whether a λ does anything else than the one before it; infinity is told in any case."""
+    return before is None or point.cost != before.cost or math.isinf(point.setting)
 
 
 def _point(point: CurvePoint) -> tuple[str, ...]:

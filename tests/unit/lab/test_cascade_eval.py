@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from strategies.cascade.ladders import ladder, questions
 
 from outrider.errors import UsageError
-from outrider.lab.cascade_eval import evaluate
+from outrider.lab.cascade_eval import evaluate, telling
 from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.cascade_record import record
 from outrider.lab.cascade_report import _signed, sections, verdicts
@@ -171,6 +172,19 @@ def test_the_report_as_a_page(found: Evaluation) -> None:
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
     assert "prefers-color-scheme: dark" in text
     assert not math.isnan(found.oracle.cost)
+
+
+def test_the_grid_shows_where_something_changes() -> None:
+    first = np.array([[True, False, False]] * 4)
+    swept = [(float(worth), first) for worth in range(20)]
+    for number in range(1, 5):
+        some = first.copy()
+        some[:number, 1] = True
+        swept.append((100.0 * number, some))
+    swept.append((math.inf, swept[-1][1]))
+    assert telling(swept, 9) == [0.0, 100.0, 200.0, 300.0, 400.0, math.inf]
+    assert telling(swept, 3) == [0.0, 200.0, math.inf]
+    assert telling(swept[:5], 9) == [0.0, 4.0]
 
 
 def test_nothing_is_less_than_nothing() -> None:
