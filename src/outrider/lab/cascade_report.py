@@ -231,7 +231,7 @@ def _worth(e: Evaluation, pictures: bool) -> Section:
     )
     points = e.curve(e.steered).points
     told = [p for p, before in zip(points, (None, *points), strict=False) if _differs(p, before)]
-    chosen = told[:: 1 + len(told) // ROWS]
+    chosen = [*told[: -1 : 1 + len(told) // ROWS], told[-1]]
     part.tables.append(
         Table(
             ("policy", "λ", f"cost, {e.unit}", "right", "ends early"),
