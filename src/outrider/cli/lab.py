@@ -158,7 +158,7 @@ def run(
             quick=quick,
             settings=settings,
             layers=llm.engine.layers if llm.engine.capabilities.layers else 0,
-            copies=quantized.possible(llm.engine),
+            copy_drafts=quantized.possible(llm.engine),
         )
         given = {
             "experiments": experiments,

@@ -51,7 +51,7 @@ class Setup:
         quick: whether a first look is wanted: fewer values of what varies.
         settings: of every request, such as temperature=0.8.
         layers: of the model, where it can stop after some of them; else 0.
-        copies: whether a 4-bit copy of the model can draft for it.
+        copy_drafts: whether a 4-bit copy of the model can draft for it.
     """
 
     model: str
@@ -66,7 +66,7 @@ class Setup:
     quick: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     layers: int = 0
-    copies: bool = False
+    copy_drafts: bool = False
 
     @property
     def drafter(self) -> str:

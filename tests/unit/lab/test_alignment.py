@@ -27,7 +27,7 @@ def results(run: RunFolder) -> Results:
 
 def test_what_is_compared() -> None:
     given = ("mixed", "ngram", "early_exit", "model:draft_model=a.gguf", "early_exit:layers=2")
-    setup = toy_setup(drafters=given, layers=8, copies=True)
+    setup = toy_setup(drafters=given, layers=8, copy_drafts=True)
 
     named = {draft.name: draft.approach for draft in drafts_of(setup)}
 

@@ -81,17 +81,20 @@ class Draft:
         return self.approach == "random guesses"
 
 
-def drafts_of(setup: Setup) -> Sequence[Draft]:
-    """What is compared: the setup's drafters, and what else the model allows.
-
-    A first look takes the first of the setup's drafters of each approach.
-    """
-    given = [spec for spec in setup.drafters if spec not in ("early_exit", "quantized")]
-    found = [Draft(spec, spec) for spec in given]
+def named_by(setup: Setup, *, but: Sequence[str] = ()) -> Sequence[Draft]:
+    """The setup's drafters but some; for a first look the first of each approach."""
+    found = [Draft(spec, spec) for spec in setup.drafters if spec not in but]
     if setup.quick:
         first = {draft.approach: draft for draft in reversed(found)}
         found = [draft for draft in found if first[draft.approach] is draft]
-    if setup.copies:
+    return found
+
+
+def drafts_of(setup: Setup) -> Sequence[Draft]:
+    """What is compared: the setup's drafters, and what else the model allows."""
+    found = [*named_by(setup, but=("early_exit", "quantized"))]
+    given = [draft.spec for draft in found]
+    if setup.copy_drafts:
         found.append(Draft("quantized", "quantized"))
     if setup.layers > 1:
         depths = dict.fromkeys(max(1, int(setup.layers * depth)) for depth in DEPTHS)
