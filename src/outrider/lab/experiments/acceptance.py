@@ -193,10 +193,11 @@ def _findings(main: Overlaps, categories: Sequence[str]) -> Sequence[str]:
 
 
 def _by_depth(main: Overlaps) -> str:
-    deepest = max(main.depths)
-    first, last = main.depths[1], main.depths[deepest]
+    known = [depth for depth, group in main.depths.items() if group.mean.units >= ENOUGH]
+    deepest = max(known, default=1)
     if deepest == 1:
-        return "No draft got beyond its first position."
+        return "Beyond the first position drafts got on too few prompts to say more."
+    first, last = main.depths[1], main.depths[deepest]
     sentence = (
         f"At the first position of a draft it is {told(first.mean)}, at position {deepest}, where "
         f"all before were accepted, {told(last.mean)}"
@@ -213,8 +214,8 @@ def _extremes(kinds: str, groups: Mapping[str, Group | None]) -> str:
         return f"There are too few prompts to compare {kinds}."
     low, high = (f(known, key=lambda name: known[name].value) for f in (min, max))
     sentence = (
-        f"Of the {kinds}, {high} has most, {told(known[high].mean)}, and {low} least, "
-        f"{told(known[low].mean)}"
+        f"Of the {kinds}, most is accepted of {high}, {told(known[high].mean)}, and least of "
+        f"{low}, {told(known[low].mean)}"
     )
     if apart(known[low].mean, known[high].mean):
         return sentence + "."

@@ -137,10 +137,11 @@ class AcceptanceRules(Experiment):
         """
         prompts, asked = self.prompts(bench.setup), len(bench.setup.prompts)
         if cell.group >= asked:
-            samples = bench.ask(arm, cell, prompts, max_tokens=PROBLEM_TOKENS)
+            (answer,) = bench.ask(arm, cell, prompts, max_tokens=PROBLEM_TOKENS)
             task = self._task(bench.setup)
-            grade = task.grade(task.problems[cell.group - asked], samples[0].text)
-            return Measured(samples=samples, values={"correct": grade.correct})
+            grade = task.grade(task.problems[cell.group - asked], answer.text)
+            # Answers of a token or two have no speed, so only their words are kept.
+            return Measured(values={"correct": grade.correct, "answer": answer.text})
         samples = bench.ask(arm, cell, prompts)
         rule = next((r for r in rules_of(bench.setup) if r.name == arm.name), None)
         if rule is None:
@@ -153,10 +154,9 @@ class AcceptanceRules(Experiment):
     def section(self, results: Results) -> Section:
         """Speed against KL, and right answers."""
         rules = [rule for rule in rules_of(results.setup) if results.of(rule.name)]
-        spoken = _spoken(results)
-        gains = {rule.name: spoken.total(rule.name, COUPLED) for rule in rules}
+        gains = {rule.name: results.total(rule.name, COUPLED) for rule in rules}
         best = max(gains, key=lambda name: gain.value if (gain := gains[name]) else 0.0)
-        kl = {rule.name: _kl(spoken, rule.name) for rule in rules}
+        kl = {rule.name: _kl(results, rule.name) for rule in rules}
         right = {name: _accuracy(results, name) for name in (PLAIN, COUPLED, *gains)}
         wrong = differing(results, COUPLED)
         return Section(
@@ -177,7 +177,7 @@ class AcceptanceRules(Experiment):
                     "verification is exact.",
                     lambda figure: draw_trade(
                         figure,
-                        {name: spoken.total(name) for name in (COUPLED, *gains)},
+                        {name: results.total(name) for name in (COUPLED, *gains)},
                         {COUPLED: Interval(0.0), **kl},
                         [(rule.name, rule.delta) for rule in rules],
                     ),
@@ -205,9 +205,9 @@ class AcceptanceRules(Experiment):
                     [
                         (
                             name,
-                            times(spoken.total(name)) if name != PLAIN else "1",
+                            times(results.total(name)) if name != PLAIN else "1",
                             times(gains.get(name)) if name in gains else "–",
-                            share(spoken.figures(name).usage.acceptance_rate)
+                            share(results.figures(name).usage.acceptance_rate)
                             if name != PLAIN
                             else "–",
                             _nats(kl[name], unit="") if name in kl else "0",
@@ -234,10 +234,9 @@ class AcceptanceRules(Experiment):
     def advice(self, results: Results) -> Sequence[str]:
         """Whether typical verification is worth what it costs, where that is shown."""
         rules = [rule.name for rule in rules_of(results.setup) if results.of(rule.name)]
-        spoken = _spoken(results)
         told = []
         for name in rules:
-            change, gain = _change(results, name), spoken.total(name, COUPLED)
+            change, gain = _change(results, name), results.total(name, COUPLED)
             if change is not None and change.high is not None and change.high < 0.0:
                 told.append(
                     f"Do not verify with typical {name}: it gives fewer right answers than plain "
@@ -266,17 +265,13 @@ def divergence(reached: Reached, rule: Rule) -> float:
     return 0.0 if token is None else -math.log(float(reached.p[token]))
 
 
-def _spoken(results: Results) -> Results:
-    """Without the graded problems, whose answers are too short to have a speed."""
-    kept = [m for m in results.measurements if "kl" in m.values]
-    return Results(results.setup, kept)
-
-
 def _kl(results: Results, arm: str) -> Interval | None:
     """Nats a token, with an interval over prompts."""
     kl: dict[int, float] = {}
     tokens: dict[int, int] = {}
     for measurement in results.of(arm):
+        if "kl" not in measurement.values:
+            continue
         (sample,) = measurement.samples
         kl[sample.prompt] = kl.get(sample.prompt, 0.0) + measurement.values["kl"]
         tokens[sample.prompt] = tokens.get(sample.prompt, 0) + sample.count

@@ -14,12 +14,12 @@ from outrider.text import Tokenizer
 
 K = TypeVar("K", bound=Hashable)
 
-BEGINS: Final = "begins a word"
-GOES_ON: Final = "goes on with a word"
-NUMBER: Final = "number"
+BEGINS: Final = "word beginnings"
+GOES_ON: Final = "word continuations"
+NUMBER: Final = "numbers"
 SIGN: Final = "punctuation, signs"
-SPACE: Final = "space, line end"
-CONTROL: Final = "end of the answer"
+SPACE: Final = "spaces, line ends"
+CONTROL: Final = "ends of answers"
 CLASSES: Final = (BEGINS, GOES_ON, NUMBER, SIGN, SPACE, CONTROL)
 """Kinds of tokens, by their text."""
 
