@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -29,12 +30,14 @@ COLOUR: Final = {
     "simulated": FAINT,
 }
 
-SPEEDUPS: Final = (1.25, 1.5, 2.0, 3.0)
+SPEEDUPS: Final = {1.25: 0.71, 1.5: 0.79, 2.0: 0.87, 3.0: 0.95}
+"""Lines that are drawn, with the acceptance at which their names stand."""
 LEAST_COST: Final = 0.003
-LABELS_AT: Final = 0.02
-"""A cost at which there are mostly no drafts, so that there is room for the lines' names."""
 RIGHT: Final = 0.3
 """A cost beyond which a draft's name stands at its left."""
+NAME_WIDTH: Final = 0.35
+NAME_HEIGHT: Final = 0.04
+"""Room for a draft's name, in decades of cost and in acceptance."""
 
 
 def draw_costs(figure: Figure, points: Sequence[Point], results: Results) -> None:
@@ -46,13 +49,14 @@ def draw_costs(figure: Figure, points: Sequence[Point], results: Results) -> Non
     known = [point for point in points if point.costs is not None]
     if known and known[0].costs is not None:
         _speedups(axes, known[0].costs)
+    taken: list[tuple[float, float]] = []
     for point in known:
         assert point.costs is not None
         at = max(point.costs.c, LEAST_COST * 1.15)
         _mark(axes, point, at, point.rate)
         axes.annotate(
             _short(point.draft.name),
-            (at, point.rate),
+            (at, _free(taken, math.log10(at), point.rate)),
             xytext=(6, 5) if at < RIGHT else (-6, 5),
             textcoords="offset points",
             ha="left" if at < RIGHT else "right",
@@ -72,20 +76,23 @@ def _speedups(axes: Axes, costs: StepCosts) -> None:
     even = (time - 1.0) / LENGTH
     axes.fill_between(c, -0.03, np.clip(even, -0.03, 1.03), color=GRID, alpha=0.6, linewidth=0)
     axes.text(0.98, 0.3, "slower than plain", transform=axes.transAxes, ha="right", color=FAINT)
-    for value in SPEEDUPS:
+    for value, height in SPEEDUPS.items():
         rate = (value * time - 1.0) / LENGTH
         inside = (rate > 0.0) & (rate < 1.0)
         if not inside.any():
             continue
         axes.plot(c[inside], rate[inside], color=FAINT, linewidth=0.8, linestyle=":")
-        place = min(int(np.searchsorted(c[inside], LABELS_AT)), int(inside.sum()) - 1)
+        place = min(int(np.searchsorted(rate[inside], height)), int(inside.sum()) - 1)
         axes.annotate(
             f"{value:g} times",
             (c[inside][place], rate[inside][place]),
-            xytext=(0, 3),
+            xytext=(0, 0),
             textcoords="offset points",
+            ha="center",
+            va="center",
             fontsize=8,
             color=FAINT,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
         )
 
 
@@ -118,6 +125,14 @@ def draw_speedups(figure: Figure, points: Sequence[Point], results: Results) -> 
     axes.set_xlabel(f"accepted of {LENGTH} drafted tokens")
     axes.set_ylabel("times as fast as plain decoding")
     _legend(axes, points)
+
+
+def _free(taken: list[tuple[float, float]], x: float, y: float) -> float:
+    """The height at which a name at x reads free of those that stand already, not below y."""
+    while any(abs(x - a) < NAME_WIDTH and abs(y - b) < NAME_HEIGHT for a, b in taken):
+        y += NAME_HEIGHT / 8
+    taken.append((x, y))
+    return y
 
 
 def _short(name: str) -> str:
