@@ -20,6 +20,7 @@ from outrider.lab.experiments.overlaps import (
     overlaps_of,
     token_class,
 )
+from outrider.lab.experiments.words import drawing
 from outrider.lab.results import Results
 from outrider.lab.run_folder import RunFolder
 from outrider.lab.statistics import Interval
@@ -122,3 +123,19 @@ def test_temperature_is_the_run_s_where_it_has_one(run: RunFolder) -> None:
     assert {arm.settings["temperature"] for arm in warm} == {0.6}
     assert arms[1].settings["drafter"] == "early_exit:draws=true"
     assert arms[0].settings["drafter"] == "recycle"
+
+
+@pytest.mark.parametrize(
+    ("spec", "drawn"),
+    [
+        ("ngram", "ngram"),
+        ("early_exit:layers=2", "early_exit:layers=2,draws=true"),
+        ("model:draft_model=a.gguf", "model:draft_model=a.gguf,draws=true"),
+        (
+            "model:draft_model=a.gguf,through_text=true",
+            "model:draft_model=a.gguf,through_text=true",
+        ),
+    ],
+)
+def test_drafts_are_drawn_where_they_can_be(spec: str, drawn: str) -> None:
+    assert drawing(spec) == drawn
