@@ -57,6 +57,14 @@ def test_simulated_drafts_have_the_declared_cost(run: RunFolder) -> None:
     assert point.simulated
 
 
+def test_a_cost_may_be_declared_with_the_drafter() -> None:
+    setup = toy_setup(drafters=("perturbed:noise=1,cost=0.3", "perturbed:noise=1"), quick=False)
+    own, default = drafts_of(setup)[:2]
+
+    assert (own.declared, default.declared) == (0.3, DECLARED)
+    assert own.simulated
+
+
 def test_at_the_break_even_the_time_is_that_of_plain_decoding(run: RunFolder) -> None:
     checked = 0
     for point in points_of(results(run)):

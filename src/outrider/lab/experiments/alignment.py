@@ -112,12 +112,13 @@ class Alignment(Experiment):
                         "times plain",
                         "simulated",
                         "accepted",
-                        f"times plain, at {DECLARED:g}",
+                        "times plain",
                     ),
                     [_near(results, points, rate) for rate in NEAR],
                     f"measured: the draft with most prompts within {WITHIN:.0%} of that "
                     "acceptance, on those prompts alone; simulated: the target's own logits with "
-                    f"noise, as if drafting a token cost {DECLARED:g} passes of the target.",
+                    f"noise, as if drafting a token took {DECLARED:g} of a pass of the target, or "
+                    "what was declared with the drafter.",
                 ),
             ),
             notes=(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from outrider.lab.experiments.drafts import DECLARED, LENGTH, Point, rates_of
+from outrider.lab.experiments.drafts import LENGTH, Point, rates_of
 from outrider.lab.experiments.words import StepCosts
 from outrider.lab.plots import FAINT, GRID, PAPER, break_even
 from outrider.lab.results import Results
@@ -160,6 +160,6 @@ def _legend(axes: Axes, points: Sequence[Point]) -> None:
             "o",
             color=COLOUR[approach],
             markerfacecolor=PAPER if hollow else COLOUR[approach],
-            label=f"simulated, at {DECLARED:g}" if hollow else approach,
+            label="simulated, cost declared" if hollow else approach,
         )
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

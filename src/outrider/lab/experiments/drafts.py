@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,9 +76,20 @@ class Draft:
         return self.approach == "simulated"
 
     @property
+    def declared(self) -> float:
+        """What drafting a token is declared to cost, in passes of the target over one row."""
+        return float(_options(self.spec).get("cost", DECLARED))
+
+    @property
     def floor(self) -> bool:
         """Whether nobody would draft so: it shows where drafting ends that is never right."""
         return self.approach == "random guesses"
+
+
+def _options(spec: str) -> Mapping[str, str]:
+    """The options behind a drafter's name."""
+    given = (option.partition("=") for option in spec.partition(":")[2].split(","))
+    return {key: value for key, _, value in given if key}
 
 
 def named_by(setup: Setup, *, but: Sequence[str] = ()) -> Sequence[Draft]:
@@ -155,8 +166,8 @@ def points_of(results: Results) -> list[Point]:
         if draft.simulated and costs is not None:
             pass_ms = results.pass_ms()[1]
             unit = pass_ms / _step_ms(results)
-            costs = StepCosts(c=DECLARED * unit, v=costs.v, drafted=costs.drafted)
-            ratio = _simulated(results, draft.name, DECLARED * pass_ms)
+            costs = StepCosts(c=draft.declared * unit, v=costs.v, drafted=costs.drafted)
+            ratio = _simulated(results, draft.name, draft.declared * pass_ms)
         rate = summed(s.usage for s in results.samples(draft.name)).acceptance_rate
         found.append(Point(draft, rate, costs, ratio))
     return found
