@@ -17,6 +17,7 @@ from outrider.engines.base import TargetModel
 from outrider.engines.native import NativeEngine
 from outrider.errors import CapacityError, ModelFileError, UsageError
 from outrider.models.gguf import GgufFile
+from outrider.parts import Load
 from outrider.plan import Plan
 from outrider.runner import Runner
 from outrider.sampling import draw_seed
@@ -83,6 +84,8 @@ class LLM:
         accept_terms: accept the terms the model comes under, and those of its draft model.
         progress: told how far the model's download is, and then its loading, by the calling
             thread. What it raises ends either.
+        load_part: finds a plug-in by its group and name; what measures hands over one that watches
+            the parts it finds.
 
     Raises:
         UsageError: an argument cannot be honoured.
@@ -110,6 +113,7 @@ class LLM:
         seed: int | None = None,
         accept_terms: bool = False,
         progress: Callable[[models.Progress], None] | None = None,
+        load_part: Load = registry.load,
     ) -> None:
         if max_streams < 1:
             raise UsageError(f"max_streams has to be at least 1, not {max_streams}.")
@@ -144,7 +148,7 @@ class LLM:
         self.engine, self.tokenizer = model.engine, model.tokenizer
         # Promise 2: what a pass costs here is known before the first draft is.
         _ = self.engine.cost
-        loop = Loop(self.engine, max_streams=max_streams, plan=self.plan)
+        loop = Loop(self.engine, max_streams=max_streams, plan=self.plan, load=load_part)
         if self.speculation:
             loop.prepare()
         self._draft_facts = loop.facts

@@ -115,6 +115,7 @@ def run(
     Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry`.
     """
     from outrider import registry  # noqa: PLC0415
+    from outrider.drafters import quantized  # noqa: PLC0415
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
@@ -148,6 +149,8 @@ def run(
             context=llm.context,
             quick=quick,
             settings=settings,
+            layers=llm.engine.layers if llm.engine.capabilities.layers else 0,
+            copy_drafts=quantized.possible(llm.engine),
         )
         given = {
             "experiments": experiments,

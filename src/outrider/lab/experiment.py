@@ -50,6 +50,8 @@ class Setup:
         context: the longest sequence in tokens.
         quick: whether a first look is wanted: fewer values of what varies.
         settings: of every request, such as temperature=0.8.
+        layers: of the model, where it can stop after some of them; else 0.
+        copy_drafts: whether a 4-bit copy of the model can draft for it.
     """
 
     model: str
@@ -63,6 +65,8 @@ class Setup:
     context: int = 2048
     quick: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: int = 0
+    copy_drafts: bool = False
 
     @property
     def drafter(self) -> str:
