@@ -1,0 +1,486 @@
+"""The same model in other weights: size, speed, what is lost, and what it is worth as a draft."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from numpy.typing import NDArray
+
+from outrider.engines.native import NativeEngine
+from outrider.errors import UsageError
+from outrider.lab.experiment import (
+    FIXED,
+    PLAIN_ARM,
+    Arm,
+    Bench,
+    Cell,
+    Experiment,
+    Measured,
+    Plot,
+    Section,
+    Setup,
+    Table,
+)
+from outrider.lab.experiments.words import exactness, share, times, verdict
+from outrider.lab.fidelity import fidelity, log_softmax, teacher_forced
+from outrider.lab.passages import Passage, read_passages
+from outrider.lab.plots import FAINT, INK, PAPER, strips
+from outrider.lab.results import Results
+from outrider.lab.speed_plot import COLOURS
+from outrider.lab.statistics import ENOUGH, Finding, Interval, finding, ratio_of_totals
+from outrider.lab.variants import Variant, file_of
+from outrider.llm import LLM
+from outrider.prompts import take_evenly
+from outrider.types import Usage, summed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GIVEN: Final = PLAIN_ARM.name
+LENGTH: Final = 4
+"""Tokens that a copy drafts at a step."""
+
+MB: Final = 1e6
+
+
+class Quantization(Experiment):
+    """The model's file as it is, and its copies in other types of weights."""
+
+    name: ClassVar[str] = "quantization"
+    title: ClassVar[str] = "Weights"
+    question: ClassVar[str] = (
+        "What do fewer bits a weight save, what do they lose, and does such a copy draft well?"
+    )
+
+    def __init__(self) -> None:
+        self._reading: _Reading | None = None
+
+    def arms(self, setup: Setup) -> Sequence[Arm]:
+        """The file as given and each copy, decoding plainly; each copy as a draft for the file."""
+        return [
+            PLAIN_ARM,
+            *(
+                Arm(name=kind, settings={"speculation": False}, variant=Variant(copy=kind))
+                for kind in setup.copies
+            ),
+            *(
+                Arm(
+                    name=_draft(kind),
+                    settings={"controller": FIXED, "num_draft_tokens": LENGTH},
+                    variant=Variant(draft=kind),
+                )
+                for kind in setup.copies
+            ),
+        ]
+
+    def warm_up(self, bench: Bench, arms: Sequence[Arm]) -> None:
+        """Make and open the copies; float32 too, so that what is lacking shows at once.
+
+        Raises:
+            UsageError: the model was not loaded from a file.
+        """
+        if file_of(bench.llm) is None:
+            raise UsageError("The experiment 'quantization' needs a model loaded from a file.")
+        if arms:
+            self._reading = _Reading(bench)
+            super().warm_up(bench, arms)
+
+    def measure(self, bench: Bench, arm: Arm, cell: Cell) -> Measured:
+        """An answer; and a passage read by the same weights, beside float32's reading of it."""
+        samples = bench.ask(arm, cell, self.prompts(bench.setup))
+        if arm.variant.draft is not None:
+            return Measured(samples=samples)
+        values = _facts(bench, arm)
+        if cell.repeat == 0 and self._reading is not None:
+            values |= self._reading.compare(arm, cell.group)
+        return Measured(samples=samples, values=values)
+
+    def section(self, results: Results) -> Section:
+        """Speed and divergence of each format, and what each is worth as a draft."""
+        formats = [_format(results, name) for name in (GIVEN, *results.setup.copies)]
+        given, *rest = formats
+        drafts = list(results.setup.copies)
+        return Section(
+            findings=_findings(results, given, rest),
+            plots=(
+                Plot(
+                    "quantization",
+                    "Speed beside what is lost: the divergence from the same file computed in "
+                    "float32. The circles grow with the file; hollow ones are wider than the file "
+                    "as given, so they bring nothing back that it has lost.",
+                    lambda figure: _draw_formats(figure, formats),
+                    height=0.75,
+                ),
+                *_draft_plots(results, drafts),
+            ),
+            tables=(_format_table(results, formats), *_draft_tables(results, formats[1:])),
+            notes=_notes(formats),
+        )
+
+    def advice(self, results: Results) -> Sequence[str]:
+        """A faster copy with its price, and a copy that pays as a draft."""
+        told = []
+        for kind in results.setup.copies:
+            ratio, found = results.total(kind), _format(results, kind)
+            if finding(ratio) is Finding.FASTER:
+                told.append(
+                    f"A copy in {kind} is {times(ratio)} times as fast as the file as given; its "
+                    f"perplexity is {_change(found.change)}: `outrider quantize MODEL OUT --type "
+                    f"{kind}` makes one."
+                )
+            ratio = results.total(_draft(kind))
+            if finding(ratio) is Finding.FASTER:
+                told.append(
+                    f"A copy in {kind} pays as a draft: {times(ratio)} times plain decoding with "
+                    f"{LENGTH} tokens a step; give it as `--draft-model`."
+                )
+        return told
+
+
+class _Reading:
+    """Passages as float32 and the file as given read them; the last one's logits are kept."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._exact = bench.variants.exact
+        self._passages: list[Passage] = take_evenly(
+            read_passages(), len(bench.setup.prompts), category=attrgetter("kind")
+        )
+        self._number = -1
+        self._tokens: list[int] = []
+        self._by_exact: Chunks = []
+        self._by_given: Chunks = []
+
+    def compare(self, arm: Arm, number: int) -> dict[str, Any]:
+        """How an arm's weights read a passage; nothing where there is none of that number."""
+        if number >= len(self._passages):
+            return {}
+        llm = self._bench.llm
+        if number != self._number:
+            tokenizer = llm.tokenizer
+            text = self._passages[number].text
+            self._tokens = tokenizer.with_bos(tokenizer.encode(text))[: llm.context]
+            self._by_exact = _read(self._exact, self._tokens)
+            self._by_given = self._read_by(llm)
+            self._number = number
+        own = self._by_given
+        if arm.name != GIVEN:
+            own = self._read_by(self._bench.variants.llm(arm.variant))
+        return {
+            "passage": self._passages[number].kind,
+            "exact": asdict(fidelity(self._by_exact, own, self._tokens)),
+            "given": asdict(fidelity(self._by_given, own, self._tokens)),
+        }
+
+    def _read_by(self, llm: LLM) -> Chunks:
+        engine = llm.engine
+        assert isinstance(engine, NativeEngine)
+        with llm.fresh(drafters=False):  # nothing else drives the engine meanwhile
+            return _read(engine, self._tokens)
+
+
+Chunks = Sequence["NDArray[np.float32]"]
+"""Log-probabilities of a text's tokens, float32[chunk, vocab_size] each."""
+
+
+def _read(engine: NativeEngine, tokens: Sequence[int]) -> Chunks:
+    return [log_softmax(logits) for logits in teacher_forced(engine, tokens)]
+
+
+def _facts(bench: Bench, arm: Arm) -> dict[str, Any]:
+    """Sizes and types of an arm's file, as it is and as the engine computes it."""
+    engine = bench.variants.llm(arm.variant).engine
+    assert isinstance(engine, NativeEngine)
+    kind = arm.variant.copy
+    return {
+        "file_bytes": engine.file.path.stat().st_size,
+        "weight_bytes": engine.weight_bytes,
+        "types": dict(Counter(t.type for t in engine.file.tensors() if len(t.shape) == 2)),
+        "computed": dict(engine.repacked),
+        "widened": kind is not None and bench.variants.copy(kind).widened,
+    }
+
+
+# ------------------------------------------------------------------------- what comes of it
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What was measured of a file's weights.
+
+    Attributes:
+        name: of its arm.
+        label: for people.
+        facts: sizes and types.
+        tokens_per_second: of plain decoding.
+        speed: how many times the given file's.
+        perplexity: over the passages.
+        change: by which factor it is the given file's.
+        kl: from float32, in nats a token.
+        same_top: share of tokens where float32 finds the same likeliest.
+        as_given: the same, of the file as given.
+    """
+
+    name: str
+    label: str
+    facts: Mapping[str, Any]
+    tokens_per_second: float
+    speed: Interval | None
+    perplexity: Interval
+    change: Interval
+    kl: Interval
+    same_top: float
+    as_given: float
+
+
+def _format(results: Results, name: str) -> _Format:
+    own, given = _readings(results, name), _readings(results, GIVEN)
+    exact = [values["exact"] for values in own.values()]
+    tokens = [each["tokens"] for each in exact]
+    surprisal = ratio_of_totals([each["surprisal"] for each in exact], tokens)
+    more = [v["exact"]["surprisal"] - given[n]["exact"]["surprisal"] for n, v in own.items()]
+    facts = results.of(name)[0].values
+    total = sum(tokens)
+    return _Format(
+        name=name,
+        label=f"as given ({' and '.join(facts['types'])})" if name == GIVEN else name,
+        facts=facts,
+        tokens_per_second=results.times(name).per_second,
+        speed=None if name == GIVEN else results.total(name),
+        perplexity=_exponential(surprisal),
+        change=_exponential(ratio_of_totals(more, tokens)),
+        kl=ratio_of_totals([each["kl"] for each in exact], tokens),
+        same_top=sum(each["same_top"] for each in exact) / total,
+        as_given=sum(values["given"]["same_top"] for values in own.values()) / total,
+    )
+
+
+def _readings(results: Results, name: str) -> dict[int, Mapping[str, Any]]:
+    """What an arm made of each passage, by its number."""
+    return {m.group: m.values for m in results.of(name) if "exact" in m.values}
+
+
+def _exponential(of: Interval) -> Interval:
+    low, high = (None if end is None else math.exp(end) for end in (of.low, of.high))
+    return Interval(math.exp(of.value), low, high, of.units)
+
+
+def _draft(kind: str) -> str:
+    return f"{kind} as draft"
+
+
+def _change(factor: Interval) -> str:
+    """A change of perplexity in words, with its interval."""
+    if factor.low is None or factor.high is None:
+        return f"{factor.value - 1:+.1%}"
+    told = f"{factor.value - 1:+.1%} ({factor.low - 1:+.1%} to {factor.high - 1:+.1%})"
+    return f"{told}, which may be none" if factor.low <= 1.0 <= factor.high else told
+
+
+def _findings(results: Results, given: _Format, rest: Sequence[_Format]) -> Sequence[str]:
+    kl = f"A token's distribution is {given.kl.value:.4f} nats (KL) from float32's"
+    computed = f"{kl} for the file as given, and {given.same_top:.1%} of the likeliest are the same"
+    if not rest:
+        return (
+            f"{computed}.",
+            "No copy was made: the package gguf is missing (`pip install 'outrider[quantize]'`), "
+            "or the file has no other type that it can be copied in.",
+        )
+    fastest = max(rest, key=lambda f: f.speed.value if f.speed else 0.0)
+    worst = max(rest, key=lambda f: f.kl.value)
+    best = max(rest, key=lambda f: r.value if (r := results.total(_draft(f.name))) else 0.0)
+    usage = _usage(results, best.name)
+    return (
+        verdict(f"The fastest copy, {fastest.name},", fastest.speed, "the file as given"),
+        f"Its perplexity is {_change(fastest.change)}.",
+        f"{computed}; the copy furthest from it is {worst.name} with {worst.kl.value:.4f} and "
+        f"{worst.same_top:.1%}.",
+        f"As a draft for the file as given {best.name} has {share(usage.acceptance_rate)} of its "
+        f"tokens accepted. "
+        + verdict(f"With {LENGTH} of them a step it", results.total(_draft(best.name))),
+        exactness(results, [_draft(f.name) for f in rest]),
+    )
+
+
+def _usage(results: Results, kind: str) -> Usage:
+    return summed(sample.usage for sample in results.samples(_draft(kind)))
+
+
+def _notes(formats: Sequence[_Format]) -> Sequence[str]:
+    wider = [f.name for f in formats if f.facts["widened"]]
+    notes = [
+        "Perplexity and divergence are over passages of our own, as the default prompt of no "
+        "model: they tell formats of one file apart, and say little about how good a model is. "
+        "Copies are made from the file as given, so its own losses are in all of them, and in "
+        "float32 too.",
+        "The engine computes in 4 or 8 bits with 8-bit activations, whatever the file has: "
+        + "; ".join(f"{f.label}: {_computed(f)}" for f in formats)
+        + ".",
+    ]
+    if wider:
+        notes.append(
+            f"Widened, and so no closer to the model that the file was made from: "
+            f"{', '.join(wider)}."
+        )
+    return notes
+
+
+def _computed(found: _Format) -> str:
+    return ", ".join(f"{count} of {what}" for what, count in found.facts["computed"].items())
+
+
+def _format_table(results: Results, formats: Sequence[_Format]) -> Table:
+    return Table(
+        (
+            "weights",
+            "file, MB",
+            "in memory, MB",
+            "tokens/s",
+            "times given",
+            "perplexity",
+            "times given's",
+            "KL, nats",
+            "same likeliest",
+        ),
+        [
+            (
+                f"{f.label}{', widened' if f.facts['widened'] else ''}",
+                f"{f.facts['file_bytes'] / MB:.0f}",
+                f"{f.facts['weight_bytes'] / MB:.0f}",
+                f"{f.tokens_per_second:.1f}",
+                times(f.speed) if f.speed else "1",
+                f"{f.perplexity.value:.2f}",
+                "1" if f.name == GIVEN else _fine(f.change, 3),
+                _fine(f.kl, 4),
+                f"{f.same_top:.1%}",
+            )
+            for f in formats
+        ],
+        f"Perplexity, KL and likeliest tokens: {len(_readings(results, GIVEN))} passages, the last "
+        "two against the same file in float32.",
+    )
+
+
+def _fine(value: Interval, digits: int) -> str:
+    if value.low is None or value.high is None:
+        return f"{value.value:.{digits}f}"
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
+
+
+def _draft_tables(results: Results, copies: Sequence[_Format]) -> Sequence[Table]:
+    if not copies:
+        return ()
+    rows = []
+    for f in copies:
+        usage = _usage(results, f.name)
+        rows.append(
+            (
+                f.name,
+                share(usage.acceptance_rate),
+                f"{usage.mean_accepted_length:.2f}",
+                f"{f.as_given:.1%}",
+                f"{usage.draft_ms / usage.draft_tokens:.2f}" if usage.draft_tokens else "–",
+                times(results.total(_draft(f.name))),
+            )
+        )
+    return (
+        Table(
+            (
+                "draft",
+                "accepted",
+                "length",
+                "likeliest as given",
+                "ms a drafted token",
+                "times plain",
+            ),
+            rows,
+            f"With {LENGTH} tokens a step. Likeliest as given: over the passages, the share of "
+            "tokens where the copy and the file as given find the same one likeliest, which is "
+            "what a greedy draft lives on.",
+        ),
+    )
+
+
+# ------------------------------------------------------------------------- pictures
+
+
+def _draw_formats(figure: Figure, formats: Sequence[_Format]) -> None:
+    axes = figure.subplots()
+    largest = max(f.facts["file_bytes"] for f in formats)
+    for number, f in enumerate(formats):
+        colour = COLOURS[number % len(COLOURS)]
+        speed = f.speed or Interval(1.0)
+        for interval, lines, at in (
+            (speed, axes.hlines, f.kl.value),
+            (f.kl, axes.vlines, speed.value),
+        ):
+            if interval.low is not None and interval.high is not None and interval.units >= ENOUGH:
+                lines(at, interval.low, interval.high, color=colour, linewidth=1.2)
+        axes.scatter(
+            [speed.value],
+            [f.kl.value],
+            s=420 * f.facts["file_bytes"] / largest,
+            facecolor=PAPER if f.facts["widened"] else colour,
+            edgecolor=colour,
+            linewidth=1.8,
+            zorder=3,
+        )
+        axes.annotate(
+            f"{f.label}, {f.facts['file_bytes'] / MB:.0f} MB",
+            (speed.value, f.kl.value),
+            xytext=(0, 14),
+            textcoords="offset points",
+            ha="center",
+            color=INK,
+            fontsize=9,
+        )
+    axes.axvline(1.0, color=FAINT, linewidth=1)
+    axes.set_yscale("log")
+    axes.margins(x=0.25, y=0.25)
+    axes.set_xlabel("times as fast as the file as given")
+    axes.set_ylabel("KL from float32, nats a token")
+
+
+def _draft_plots(results: Results, kinds: Sequence[str]) -> Sequence[Plot]:
+    if not kinds:
+        return ()
+    return (
+        Plot(
+            "quantization-drafts",
+            f"Copies as drafts for the file as given, {LENGTH} tokens a step: what is accepted of "
+            "them, and the speed. Every prompt a dot, all together the bar.",
+            lambda figure: _draw_drafts(figure, results, kinds),
+            height=max(0.08 * len(kinds) + 0.18, 0.36),
+        ),
+    )
+
+
+def _draw_drafts(figure: Figure, results: Results, kinds: Sequence[str]) -> None:
+    left, right = figure.subplots(1, 2, sharey=True)
+    colours = [COLOURS[(number + 1) % len(COLOURS)] for number in range(len(kinds))]
+    arms = [_draft(kind) for kind in kinds]
+    strips(
+        right, kinds, [results.ratios(a) for a in arms], [results.total(a) for a in arms], colours
+    )
+    right.set_xlabel("times plain decoding")
+    for row, (kind, colour) in enumerate(zip(kinds, colours, strict=True)):
+        _accepted(left, results, kind, row, colour)
+    left.set_xlim(0, 1)
+    left.set_xlabel("accepted of drafted")
+
+
+def _accepted(axes: Axes, results: Results, kind: str, row: int, colour: str) -> None:
+    """A row of the share that is accepted on each prompt, with that of all."""
+    samples = results.samples(_draft(kind))
+    prompts = dict.fromkeys(sample.prompt for sample in samples)
+    usages = [summed(s.usage for s in samples if s.prompt == prompt) for prompt in prompts]
+    rates = [usage.acceptance_rate for usage in usages if usage.draft_tokens]
+    axes.plot(rates, [row] * len(rates), "o", color=colour, alpha=0.45, markersize=4)
+    axes.vlines(summed(usages).acceptance_rate, row - 0.35, row + 0.35, color=INK, linewidth=2)
