@@ -350,15 +350,22 @@ class LlmHost:
             error.args = (f"Prompt {prompt.index}: {error}",)
             raise
 
-    def answer(self, prompt: Prompt, stream: Stream) -> tuple[Completion, Passes]:
+    def answer(
+        self, prompt: Prompt, stream: Stream, *, begun: bool = False
+    ) -> tuple[Completion, Passes]:
         """Wait: the whole answer, and the passes behind the first token.
+
+        Args:
+            prompt: that was asked.
+            stream: its answer.
+            begun: whether the first event has been taken from it.
 
         Raises:
             OutriderError: it failed.
         """
         passes: dict[int, list[float]] = {}
         # Each event is one pass, and the first of them is the prompt's.
-        for event in islice(stream, 1, None):
+        for event in islice(stream, 0 if begun else 1, None):
             passes.setdefault(1 + event.draft_tokens, []).append(event.pass_ms)
         answer = stream.completion
         if answer.finish_reason == "error":

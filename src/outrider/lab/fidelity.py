@@ -63,7 +63,8 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     shifted = logits - logits.max(axis=1, keepdims=True)
     # In 64 bits, because a sum over a large vocabulary loses what a small divergence is made of.
     total = np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float64)
-    return shifted - np.log(total).astype(np.float32)
+    found: NDArray[np.float32] = shifted - np.log(total).astype(np.float32)
+    return found
 
 
 def fidelity(

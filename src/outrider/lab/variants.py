@@ -172,14 +172,16 @@ def file_of(llm: LLM) -> GgufFile | None:
 
 
 def copies(llm: LLM) -> tuple[str, ...]:
-    """The types of weights that a model's file can be copied in, here, where that changes it.
+    """The types of weights that a model's file can be copied in, the largest copy first.
 
-    None can be where there is no file, or without the package gguf.
+    A type that would change nothing is none of them. Without a file, and without the package gguf,
+    there are none.
     """
     file = file_of(llm)
     if file is None or find_spec("gguf") is None:
         return ()
-    return tuple(kind for kind in FILE_TYPES if _changes(file, kind))
+    sizes = {kind: size for kind in FILE_TYPES if (size := _copied_bytes(file, kind)) is not None}
+    return tuple(sorted(sizes, key=sizes.__getitem__, reverse=True))
 
 
 @contextmanager
@@ -195,12 +197,13 @@ def scratch(folder: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-def _changes(file: GgufFile, kind: str) -> bool:
-    """Whether a copy in this type can be made and is another."""
+def _copied_bytes(file: GgufFile, kind: str) -> int | None:
+    """Bytes of the tensors of a copy; None where it cannot be made or would be no other."""
     try:
-        return any(c.source != c.target for c in plan_of(file, kind))
+        plan = plan_of(file, kind)
     except ModelFileError:
-        return False
+        return None
+    return sum(c.bytes_after for c in plan) if any(c.source != c.target for c in plan) else None
 
 
 def _check_memory(what: str, needed: float) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -28,11 +27,18 @@ from outrider.lab.experiment import (
 )
 from outrider.lab.experiments.words import exactness, share, times, verdict
 from outrider.lab.fidelity import fidelity, log_softmax, teacher_forced
+from outrider.lab.formats import (
+    GIVEN,
+    Format,
+    change_in_words,
+    draft_arm,
+    format_of,
+    readings,
+)
+from outrider.lab.formats_plot import MB, draw_drafts, draw_formats
 from outrider.lab.passages import Passage, read_passages
-from outrider.lab.plots import FAINT, INK, PAPER, strips
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
-from outrider.lab.statistics import ENOUGH, Finding, Interval, finding, ratio_of_totals
+from outrider.lab.statistics import Finding, Interval, finding
 from outrider.lab.variants import Variant, file_of
 from outrider.llm import LLM
 from outrider.prompts import take_evenly
@@ -40,14 +46,9 @@ from outrider.types import Usage, summed
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-GIVEN: Final = PLAIN_ARM.name
 LENGTH: Final = 4
 """Tokens that a copy drafts at a step."""
-
-MB: Final = 1e6
 
 
 class Quantization(Experiment):
@@ -72,7 +73,7 @@ class Quantization(Experiment):
             ),
             *(
                 Arm(
-                    name=_draft(kind),
+                    name=draft_arm(kind),
                     settings={"controller": FIXED, "num_draft_tokens": LENGTH},
                     variant=Variant(draft=kind),
                 )
@@ -104,21 +105,20 @@ class Quantization(Experiment):
 
     def section(self, results: Results) -> Section:
         """Speed and divergence of each format, and what each is worth as a draft."""
-        formats = [_format(results, name) for name in (GIVEN, *results.setup.copies)]
+        formats = [format_of(results, name) for name in (GIVEN, *results.setup.copies)]
         given, *rest = formats
-        drafts = list(results.setup.copies)
         return Section(
             findings=_findings(results, given, rest),
             plots=(
                 Plot(
                     "quantization",
-                    "Speed beside what is lost: the divergence from the same file computed in "
-                    "float32. The circles grow with the file; hollow ones are wider than the file "
-                    "as given, so they bring nothing back that it has lost.",
-                    lambda figure: _draw_formats(figure, formats),
-                    height=0.75,
+                    "The file, its speed (every prompt a dot, all together the bar with its "
+                    "interval), and how far a token's distribution is from the same file's in "
+                    "float32 (every passage a dot).",
+                    lambda figure: draw_formats(figure, results, formats),
+                    height=max(0.09 * len(formats) + 0.14, 0.36),
                 ),
-                *_draft_plots(results, drafts),
+                *_draft_plots(results, rest),
             ),
             tables=(_format_table(results, formats), *_draft_tables(results, formats[1:])),
             notes=_notes(formats),
@@ -128,14 +128,14 @@ class Quantization(Experiment):
         """A faster copy with its price, and a copy that pays as a draft."""
         told = []
         for kind in results.setup.copies:
-            ratio, found = results.total(kind), _format(results, kind)
+            ratio, found = results.total(kind), format_of(results, kind)
             if finding(ratio) is Finding.FASTER:
                 told.append(
-                    f"A copy in {kind} is {times(ratio)} times as fast as the file as given; its "
-                    f"perplexity is {_change(found.change)}: `outrider quantize MODEL OUT --type "
-                    f"{kind}` makes one."
+                    f"A copy in {kind} is {times(ratio)} times as fast as the file as given, and "
+                    f"its perplexity is {change_in_words(found.change)}; `outrider quantize MODEL "
+                    f"OUT --type {kind}` makes one."
                 )
-            ratio = results.total(_draft(kind))
+            ratio = results.total(draft_arm(kind))
             if finding(ratio) is Finding.FASTER:
                 told.append(
                     f"A copy in {kind} pays as a draft: {times(ratio)} times plain decoding with "
@@ -199,10 +199,11 @@ def _facts(bench: Bench, arm: Arm) -> dict[str, Any]:
     engine = bench.variants.llm(arm.variant).engine
     assert isinstance(engine, NativeEngine)
     kind = arm.variant.copy
+    types = Counter(t.type for t in engine.file.tensors() if len(t.shape) == 2)
     return {
         "file_bytes": engine.file.path.stat().st_size,
         "weight_bytes": engine.weight_bytes,
-        "types": dict(Counter(t.type for t in engine.file.tensors() if len(t.shape) == 2)),
+        "types": dict(types.most_common()),
         "computed": dict(engine.repacked),
         "widened": kind is not None and bench.variants.copy(kind).widened,
     }
@@ -211,80 +212,7 @@ def _facts(bench: Bench, arm: Arm) -> dict[str, Any]:
 # ------------------------------------------------------------------------- what comes of it
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """What was measured of a file's weights.
-
-    Attributes:
-        name: of its arm.
-        label: for people.
-        facts: sizes and types.
-        tokens_per_second: of plain decoding.
-        speed: how many times the given file's.
-        perplexity: over the passages.
-        change: by which factor it is the given file's.
-        kl: from float32, in nats a token.
-        same_top: share of tokens where float32 finds the same likeliest.
-        as_given: the same, of the file as given.
-    """
-
-    name: str
-    label: str
-    facts: Mapping[str, Any]
-    tokens_per_second: float
-    speed: Interval | None
-    perplexity: Interval
-    change: Interval
-    kl: Interval
-    same_top: float
-    as_given: float
-
-
-def _format(results: Results, name: str) -> _Format:
-    own, given = _readings(results, name), _readings(results, GIVEN)
-    exact = [values["exact"] for values in own.values()]
-    tokens = [each["tokens"] for each in exact]
-    surprisal = ratio_of_totals([each["surprisal"] for each in exact], tokens)
-    more = [v["exact"]["surprisal"] - given[n]["exact"]["surprisal"] for n, v in own.items()]
-    facts = results.of(name)[0].values
-    total = sum(tokens)
-    return _Format(
-        name=name,
-        label=f"as given ({' and '.join(facts['types'])})" if name == GIVEN else name,
-        facts=facts,
-        tokens_per_second=results.times(name).per_second,
-        speed=None if name == GIVEN else results.total(name),
-        perplexity=_exponential(surprisal),
-        change=_exponential(ratio_of_totals(more, tokens)),
-        kl=ratio_of_totals([each["kl"] for each in exact], tokens),
-        same_top=sum(each["same_top"] for each in exact) / total,
-        as_given=sum(values["given"]["same_top"] for values in own.values()) / total,
-    )
-
-
-def _readings(results: Results, name: str) -> dict[int, Mapping[str, Any]]:
-    """What an arm made of each passage, by its number."""
-    return {m.group: m.values for m in results.of(name) if "exact" in m.values}
-
-
-def _exponential(of: Interval) -> Interval:
-    low, high = (None if end is None else math.exp(end) for end in (of.low, of.high))
-    return Interval(math.exp(of.value), low, high, of.units)
-
-
-def _draft(kind: str) -> str:
-    return f"{kind} as draft"
-
-
-def _change(factor: Interval) -> str:
-    """A change of perplexity in words, with its interval."""
-    if factor.low is None or factor.high is None:
-        return f"{factor.value - 1:+.1%}"
-    told = f"{factor.value - 1:+.1%} ({factor.low - 1:+.1%} to {factor.high - 1:+.1%})"
-    return f"{told}, which may be none" if factor.low <= 1.0 <= factor.high else told
-
-
-def _findings(results: Results, given: _Format, rest: Sequence[_Format]) -> Sequence[str]:
+def _findings(results: Results, given: Format, rest: Sequence[Format]) -> Sequence[str]:
     kl = f"A token's distribution is {given.kl.value:.4f} nats (KL) from float32's"
     computed = f"{kl} for the file as given, and {given.same_top:.1%} of the likeliest are the same"
     if not rest:
@@ -295,31 +223,30 @@ def _findings(results: Results, given: _Format, rest: Sequence[_Format]) -> Sequ
         )
     fastest = max(rest, key=lambda f: f.speed.value if f.speed else 0.0)
     worst = max(rest, key=lambda f: f.kl.value)
-    best = max(rest, key=lambda f: r.value if (r := results.total(_draft(f.name))) else 0.0)
+    best = max(rest, key=lambda f: r.value if (r := results.total(draft_arm(f.name))) else 0.0)
     usage = _usage(results, best.name)
     return (
         verdict(f"The fastest copy, {fastest.name},", fastest.speed, "the file as given"),
-        f"Its perplexity is {_change(fastest.change)}.",
+        f"Its perplexity is {change_in_words(fastest.change)}.",
         f"{computed}; the copy furthest from it is {worst.name} with {worst.kl.value:.4f} and "
         f"{worst.same_top:.1%}.",
         f"As a draft for the file as given {best.name} has {share(usage.acceptance_rate)} of its "
         f"tokens accepted. "
-        + verdict(f"With {LENGTH} of them a step it", results.total(_draft(best.name))),
-        exactness(results, [_draft(f.name) for f in rest]),
+        + verdict(f"With {LENGTH} of them a step it", results.total(draft_arm(best.name))),
+        exactness(results, [draft_arm(f.name) for f in rest]),
     )
 
 
 def _usage(results: Results, kind: str) -> Usage:
-    return summed(sample.usage for sample in results.samples(_draft(kind)))
+    return summed(sample.usage for sample in results.samples(draft_arm(kind)))
 
 
-def _notes(formats: Sequence[_Format]) -> Sequence[str]:
+def _notes(formats: Sequence[Format]) -> Sequence[str]:
     wider = [f.name for f in formats if f.facts["widened"]]
     notes = [
-        "Perplexity and divergence are over passages of our own, as the default prompt of no "
-        "model: they tell formats of one file apart, and say little about how good a model is. "
-        "Copies are made from the file as given, so its own losses are in all of them, and in "
-        "float32 too.",
+        "Perplexity and divergence are over passages of our own, read as they stand: they tell "
+        "formats of one file apart, and say little about how good a model is. Copies are made from "
+        "the file as given, so what it has lost is lost in all of them, and in float32 too.",
         "The engine computes in 4 or 8 bits with 8-bit activations, whatever the file has: "
         + "; ".join(f"{f.label}: {_computed(f)}" for f in formats)
         + ".",
@@ -332,11 +259,11 @@ def _notes(formats: Sequence[_Format]) -> Sequence[str]:
     return notes
 
 
-def _computed(found: _Format) -> str:
+def _computed(found: Format) -> str:
     return ", ".join(f"{count} of {what}" for what, count in found.facts["computed"].items())
 
 
-def _format_table(results: Results, formats: Sequence[_Format]) -> Table:
+def _format_table(results: Results, formats: Sequence[Format]) -> Table:
     return Table(
         (
             "weights",
@@ -363,7 +290,7 @@ def _format_table(results: Results, formats: Sequence[_Format]) -> Table:
             )
             for f in formats
         ],
-        f"Perplexity, KL and likeliest tokens: {len(_readings(results, GIVEN))} passages, the last "
+        f"Perplexity, KL and likeliest tokens: {len(readings(results, GIVEN))} passages, the last "
         "two against the same file in float32.",
     )
 
@@ -374,7 +301,7 @@ def _fine(value: Interval, digits: int) -> str:
     return f"{value.value:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
 
 
-def _draft_tables(results: Results, copies: Sequence[_Format]) -> Sequence[Table]:
+def _draft_tables(results: Results, copies: Sequence[Format]) -> Sequence[Table]:
     if not copies:
         return ()
     rows = []
@@ -387,7 +314,7 @@ def _draft_tables(results: Results, copies: Sequence[_Format]) -> Sequence[Table
                 f"{usage.mean_accepted_length:.2f}",
                 f"{f.as_given:.1%}",
                 f"{usage.draft_ms / usage.draft_tokens:.2f}" if usage.draft_tokens else "–",
-                times(results.total(_draft(f.name))),
+                times(results.total(draft_arm(f.name))),
             )
         )
     return (
@@ -408,79 +335,15 @@ def _draft_tables(results: Results, copies: Sequence[_Format]) -> Sequence[Table
     )
 
 
-# ------------------------------------------------------------------------- pictures
-
-
-def _draw_formats(figure: Figure, formats: Sequence[_Format]) -> None:
-    axes = figure.subplots()
-    largest = max(f.facts["file_bytes"] for f in formats)
-    for number, f in enumerate(formats):
-        colour = COLOURS[number % len(COLOURS)]
-        speed = f.speed or Interval(1.0)
-        for interval, lines, at in (
-            (speed, axes.hlines, f.kl.value),
-            (f.kl, axes.vlines, speed.value),
-        ):
-            if interval.low is not None and interval.high is not None and interval.units >= ENOUGH:
-                lines(at, interval.low, interval.high, color=colour, linewidth=1.2)
-        axes.scatter(
-            [speed.value],
-            [f.kl.value],
-            s=420 * f.facts["file_bytes"] / largest,
-            facecolor=PAPER if f.facts["widened"] else colour,
-            edgecolor=colour,
-            linewidth=1.8,
-            zorder=3,
-        )
-        axes.annotate(
-            f"{f.label}, {f.facts['file_bytes'] / MB:.0f} MB",
-            (speed.value, f.kl.value),
-            xytext=(0, 14),
-            textcoords="offset points",
-            ha="center",
-            color=INK,
-            fontsize=9,
-        )
-    axes.axvline(1.0, color=FAINT, linewidth=1)
-    axes.set_yscale("log")
-    axes.margins(x=0.25, y=0.25)
-    axes.set_xlabel("times as fast as the file as given")
-    axes.set_ylabel("KL from float32, nats a token")
-
-
-def _draft_plots(results: Results, kinds: Sequence[str]) -> Sequence[Plot]:
-    if not kinds:
+def _draft_plots(results: Results, copies: Sequence[Format]) -> Sequence[Plot]:
+    if not copies:
         return ()
     return (
         Plot(
             "quantization-drafts",
             f"Copies as drafts for the file as given, {LENGTH} tokens a step: what is accepted of "
             "them, and the speed. Every prompt a dot, all together the bar.",
-            lambda figure: _draw_drafts(figure, results, kinds),
-            height=max(0.08 * len(kinds) + 0.18, 0.36),
+            lambda figure: draw_drafts(figure, results, copies),
+            height=max(0.08 * len(copies) + 0.18, 0.36),
         ),
     )
-
-
-def _draw_drafts(figure: Figure, results: Results, kinds: Sequence[str]) -> None:
-    left, right = figure.subplots(1, 2, sharey=True)
-    colours = [COLOURS[(number + 1) % len(COLOURS)] for number in range(len(kinds))]
-    arms = [_draft(kind) for kind in kinds]
-    strips(
-        right, kinds, [results.ratios(a) for a in arms], [results.total(a) for a in arms], colours
-    )
-    right.set_xlabel("times plain decoding")
-    for row, (kind, colour) in enumerate(zip(kinds, colours, strict=True)):
-        _accepted(left, results, kind, row, colour)
-    left.set_xlim(0, 1)
-    left.set_xlabel("accepted of drafted")
-
-
-def _accepted(axes: Axes, results: Results, kind: str, row: int, colour: str) -> None:
-    """A row of the share that is accepted on each prompt, with that of all."""
-    samples = results.samples(_draft(kind))
-    prompts = dict.fromkeys(sample.prompt for sample in samples)
-    usages = [summed(s.usage for s in samples if s.prompt == prompt) for prompt in prompts]
-    rates = [usage.acceptance_rate for usage in usages if usage.draft_tokens]
-    axes.plot(rates, [row] * len(rates), "o", color=colour, alpha=0.45, markersize=4)
-    axes.vlines(summed(usages).acceptance_rate, row - 0.35, row + 0.35, color=INK, linewidth=2)
