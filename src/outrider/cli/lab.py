@@ -123,7 +123,7 @@ def run(
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
-    from outrider.lab.variants import copies  # noqa: PLC0415
+    from outrider.lab.variants import formats  # noqa: PLC0415
     from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     plots.check()
@@ -157,7 +157,7 @@ def run(
             context=llm.context,
             quick=quick,
             settings=settings,
-            copies=copies(llm),
+            formats=formats(llm),
         )
         given = {
             "experiments": experiments,

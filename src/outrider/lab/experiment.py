@@ -51,7 +51,7 @@ class Setup:
         context: the longest sequence in tokens.
         quick: whether a first look is wanted: fewer values of what varies.
         settings: of every request, such as temperature=0.8.
-        copies: types of weights that the model's file can be copied in; see `variants.copies`.
+        formats: types of weights that the model's file can be copied in; see `variants.formats`.
     """
 
     model: str
@@ -65,7 +65,7 @@ class Setup:
     context: int = 2048
     quick: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    copies: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
 
     @property
     def drafter(self) -> str:

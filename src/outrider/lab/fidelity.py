@@ -81,7 +81,7 @@ def fidelity(
     """
     count, surprisal, kl, same, overlap = 0, 0.0, 0.0, 0, 0.0
     for of_reference, of_model in zip(reference, model, strict=True):
-        following = np.asarray(tokens[count + 1 : count + 1 + len(of_model)])
+        following = np.array(tokens[count + 1 : count + 1 + len(of_model)], np.intp)
         rows = len(following)
         log_p, log_q = of_reference[:rows], of_model[:rows]
         p, q = np.exp(log_p), np.exp(log_q)

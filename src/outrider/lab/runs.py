@@ -118,7 +118,7 @@ def setup_of(folder: RunFolder) -> Setup:
             "this version does not read."
         )
     values = dict(folder.description["setup"])
-    for name in ("drafters", "copies"):
+    for name in ("drafters", "formats"):
         values[name] = tuple(values.get(name, ()))
     return Setup(prompts=folder.prompts(), **values)
 

@@ -171,7 +171,7 @@ def file_of(llm: LLM) -> GgufFile | None:
     return llm.engine.file if isinstance(llm.engine, NativeEngine) else None
 
 
-def copies(llm: LLM) -> tuple[str, ...]:
+def formats(llm: LLM) -> tuple[str, ...]:
     """The types of weights that a model's file can be copied in, the largest copy first.
 
     A type that would change nothing is none of them. Without a file, and without the package gguf,

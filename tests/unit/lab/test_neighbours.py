@@ -101,9 +101,8 @@ def test_a_long_prompt_comes_while_others_answer(folder: RunFolder) -> None:
     for measurement in of(folder, WHOLE):
         *others, newcomer = measurement.samples
         assert len(others) == DECODING
-        assert measurement.values[MS] == max(
-            ms for s in others for each in s.passes.values() for ms in each
-        )
+        waits = [ms for s in others for each in s.passes.values() for ms in each]
+        assert measurement.values[MS] == pytest.approx(max(waits), abs=0.001)  # as it is kept
         assert all(sum(map(len, s.passes.values())) == s.count - 1 for s in others)
         assert len(newcomer.prompt_tokens) > 48
         assert newcomer.count == 1

@@ -14,7 +14,7 @@ from outrider.lab import report, runs
 from outrider.lab.formats import Format, change_in_words, format_of
 from outrider.lab.run_folder import RunFolder
 from outrider.lab.statistics import Interval
-from outrider.lab.variants import copies
+from outrider.lab.variants import formats
 from outrider.llm import LLM
 from outrider.registry import load
 from outrider.types import Request
@@ -32,7 +32,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begun(path: Path, folder: Path) -> tuple[LLM, RunFolder]:
     llm = LLM(path, cache_budget=4 << 20)
-    setup = toy_setup(PROMPTS, model=str(path), context=llm.context, copies=copies(llm))
+    setup = toy_setup(PROMPTS, model=str(path), context=llm.context, formats=formats(llm))
     return llm, runs.begin(folder, llm, ["quantization"], setup, {})
 
 
@@ -106,6 +106,7 @@ def test_the_report_says_what_is_shown(whole: RunFolder) -> None:
     assert any("A copy in Q4_0 is 2." in sentence for sentence in chapter.advice)
     assert not any("as a draft" in sentence for sentence in chapter.advice)
     assert "token for token" in chapter.section.findings[-1]
+    assert chapter.answers["alignment"].startswith("A copy in F16 finds 100% of the time")
     assert any("Widened" in note and "F16" in note for note in chapter.section.notes)
     assert len(chapter.pictures) == 2
 
@@ -135,10 +136,10 @@ def test_changes_in_words() -> None:
     assert change_in_words(Interval(0.98)) == "-2.0%"
 
 
-def test_an_older_folder_has_no_copies(whole: RunFolder) -> None:
+def test_an_older_folder_has_no_formats(whole: RunFolder) -> None:
     description = json.loads((whole.path / "run.json").read_text(encoding="utf-8"))
-    assert runs.setup_of(whole).copies == ("F16", "Q4_1", "Q4_0")
-    del whole.description["setup"]["copies"]
-    assert runs.setup_of(whole).copies == ()
+    assert runs.setup_of(whole).formats == ("F16", "Q4_1", "Q4_0")
+    del whole.description["setup"]["formats"]
+    assert runs.setup_of(whole).formats == ()
     whole.description["setup"] = description["setup"]
     assert load("experiments", "quantization").name == "quantization"

@@ -10,7 +10,7 @@ from lab.toy_model import toy_llm
 
 from outrider.errors import CapacityError, OutriderError, UsageError
 from outrider.lab import variants as module
-from outrider.lab.variants import OWN, Variant, Variants, copies, scratch
+from outrider.lab.variants import OWN, Variant, Variants, formats, scratch
 from outrider.llm import LLM
 from outrider.models.gguf import GgufFile
 from synthetic import Shape, Type, write
@@ -57,15 +57,15 @@ def test_a_prompt_is_read_in_chunks_of_the_variant() -> None:
 
 
 def test_a_file_is_copied_in_every_type_that_changes_it(llm: LLM) -> None:
-    assert copies(llm) == ("F16", "Q4_1", "Q4_0")
+    assert formats(llm) == ("F16", "Q4_1", "Q4_0")
     with toy_llm() as toy:
-        assert copies(toy) == ()
+        assert formats(toy) == ()
 
 
 def test_without_gguf_there_are_no_copies(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
 
-    assert copies(llm) == ()
+    assert formats(llm) == ()
 
 
 def test_copies_answer_and_draft(llm: LLM, tmp_path: Path) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Final
-
-from numpy.typing import NDArray
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 from outrider.engines.native import NativeEngine
 from outrider.errors import UsageError
@@ -26,7 +24,6 @@ from outrider.lab.experiment import (
     Table,
 )
 from outrider.lab.experiments.words import exactness, share, times, verdict
-from outrider.lab.fidelity import fidelity, log_softmax, teacher_forced
 from outrider.lab.formats import (
     GIVEN,
     Format,
@@ -36,16 +33,11 @@ from outrider.lab.formats import (
     readings,
 )
 from outrider.lab.formats_plot import MB, draw_drafts, draw_formats
-from outrider.lab.passages import Passage, read_passages
+from outrider.lab.reading import Reading
 from outrider.lab.results import Results
 from outrider.lab.statistics import Finding, Interval, finding
 from outrider.lab.variants import Variant, file_of
-from outrider.llm import LLM
-from outrider.prompts import take_evenly
 from outrider.types import Usage, summed
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LENGTH: Final = 4
 """Tokens that a copy drafts at a step."""
@@ -61,7 +53,8 @@ class Quantization(Experiment):
     )
 
     def __init__(self) -> None:
-        self._reading: _Reading | None = None
+        # What was read goes with the bench, and with it the models.
+        self._readings: WeakKeyDictionary[Bench, Reading] = WeakKeyDictionary()
 
     def arms(self, setup: Setup) -> Sequence[Arm]:
         """The file as given and each copy, decoding plainly; each copy as a draft for the file."""
@@ -69,7 +62,7 @@ class Quantization(Experiment):
             PLAIN_ARM,
             *(
                 Arm(name=kind, settings={"speculation": False}, variant=Variant(copy=kind))
-                for kind in setup.copies
+                for kind in setup.formats
             ),
             *(
                 Arm(
@@ -77,7 +70,7 @@ class Quantization(Experiment):
                     settings={"controller": FIXED, "num_draft_tokens": LENGTH},
                     variant=Variant(draft=kind),
                 )
-                for kind in setup.copies
+                for kind in setup.formats
             ),
         ]
 
@@ -90,7 +83,7 @@ class Quantization(Experiment):
         if file_of(bench.llm) is None:
             raise UsageError("The experiment 'quantization' needs a model loaded from a file.")
         if arms:
-            self._reading = _Reading(bench)
+            self._readings[bench] = Reading(bench.llm, bench.variants, len(bench.setup.prompts))
             super().warm_up(bench, arms)
 
     def measure(self, bench: Bench, arm: Arm, cell: Cell) -> Measured:
@@ -99,13 +92,13 @@ class Quantization(Experiment):
         if arm.variant.draft is not None:
             return Measured(samples=samples)
         values = _facts(bench, arm)
-        if cell.repeat == 0 and self._reading is not None:
-            values |= self._reading.compare(arm, cell.group)
+        if cell.repeat == 0:
+            values |= self._readings[bench].compare(arm.variant, cell.group)
         return Measured(samples=samples, values=values)
 
     def section(self, results: Results) -> Section:
         """Speed and divergence of each format, and what each is worth as a draft."""
-        formats = [format_of(results, name) for name in (GIVEN, *results.setup.copies)]
+        formats = [format_of(results, name) for name in (GIVEN, *results.setup.formats)]
         given, *rest = formats
         return Section(
             findings=_findings(results, given, rest),
@@ -124,10 +117,24 @@ class Quantization(Experiment):
             notes=_notes(formats),
         )
 
+    def answers(self, results: Results) -> Mapping[str, str]:
+        """Why it matters how well a draft agrees, from the copies that agree most and least."""
+        found = [format_of(results, kind) for kind in results.setup.formats]
+        if len(found) < 2:
+            return {}
+        most, least = (end(found, key=attrgetter("as_given")) for end in (max, min))
+        rates = [share(_usage(results, f.name).acceptance_rate) for f in (most, least)]
+        return {
+            "alignment": f"A copy in {most.name} finds {share(most.as_given)} of the time the same "
+            f"token likeliest as the file as given, one in {least.name} "
+            f"{share(least.as_given)}; of {LENGTH} tokens that they draft at a step {rates[0]} and "
+            f"{rates[1]} are accepted, because one that is wrong takes all behind it along."
+        }
+
     def advice(self, results: Results) -> Sequence[str]:
         """A faster copy with its price, and a copy that pays as a draft."""
         told = []
-        for kind in results.setup.copies:
+        for kind in results.setup.formats:
             ratio, found = results.total(kind), format_of(results, kind)
             if finding(ratio) is Finding.FASTER:
                 told.append(
@@ -142,56 +149,6 @@ class Quantization(Experiment):
                     f"{LENGTH} tokens a step; give it as `--draft-model`."
                 )
         return told
-
-
-class _Reading:
-    """Passages as float32 and the file as given read them; the last one's logits are kept."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._exact = bench.variants.exact
-        self._passages: list[Passage] = take_evenly(
-            read_passages(), len(bench.setup.prompts), category=attrgetter("kind")
-        )
-        self._number = -1
-        self._tokens: list[int] = []
-        self._by_exact: Chunks = []
-        self._by_given: Chunks = []
-
-    def compare(self, arm: Arm, number: int) -> dict[str, Any]:
-        """How an arm's weights read a passage; nothing where there is none of that number."""
-        if number >= len(self._passages):
-            return {}
-        llm = self._bench.llm
-        if number != self._number:
-            tokenizer = llm.tokenizer
-            text = self._passages[number].text
-            self._tokens = tokenizer.with_bos(tokenizer.encode(text))[: llm.context]
-            self._by_exact = _read(self._exact, self._tokens)
-            self._by_given = self._read_by(llm)
-            self._number = number
-        own = self._by_given
-        if arm.name != GIVEN:
-            own = self._read_by(self._bench.variants.llm(arm.variant))
-        return {
-            "passage": self._passages[number].kind,
-            "exact": asdict(fidelity(self._by_exact, own, self._tokens)),
-            "given": asdict(fidelity(self._by_given, own, self._tokens)),
-        }
-
-    def _read_by(self, llm: LLM) -> Chunks:
-        engine = llm.engine
-        assert isinstance(engine, NativeEngine)
-        with llm.fresh(drafters=False):  # nothing else drives the engine meanwhile
-            return _read(engine, self._tokens)
-
-
-Chunks = Sequence["NDArray[np.float32]"]
-"""Log-probabilities of a text's tokens, float32[chunk, vocab_size] each."""
-
-
-def _read(engine: NativeEngine, tokens: Sequence[int]) -> Chunks:
-    return [log_softmax(logits) for logits in teacher_forced(engine, tokens)]
 
 
 def _facts(bench: Bench, arm: Arm) -> dict[str, Any]:
