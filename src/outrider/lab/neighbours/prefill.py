@@ -61,7 +61,7 @@ class PrefillPart(Part):
                 settings=settings,
                 streams=DECODING,
                 against=WHOLE,
-                variant=Variant(prefill_chunk=rows),
+                variant=Variant(max_streams=DECODING + 1, prefill_chunk=rows),
             )
             for name, rows in ({WHOLE: ENDLESS} | sizes).items()
         ]

@@ -25,6 +25,7 @@ from outrider.lab.plots import INK
 from outrider.lab.results import Results
 from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import Finding, finding
+from outrider.lab.variants import Variant
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,11 @@ class PrefixesPart(Part):
 
     def arms(self, setup: Setup) -> Sequence[Arm]:
         """Separate; shared and asked at once; shared, with one question ahead of the others."""
-        return [Arm(name=name, settings=PLAIN, streams=STREAMS, against=SEPARATE) for name in WAYS]
+        variant = Variant(max_streams=STREAMS)
+        return [
+            Arm(name=name, settings=PLAIN, streams=STREAMS, against=SEPARATE, variant=variant)
+            for name in WAYS
+        ]
 
     def measure(self, bench: Bench, arm: Arm, cell: Cell) -> Measured:
         """Until every answer has begun."""
