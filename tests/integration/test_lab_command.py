@@ -44,6 +44,7 @@ def test_a_run_leaves_everything(folder: Path) -> None:
 
     assert description["given"]["limit"] == 2
     assert description["setup"]["max_tokens"] == 6
+    assert description["setup"]["formats"] == ["F16", "Q8_0", "Q4_0"]
     assert description["kernel"]
     assert len(keys(folder)) == len(set(keys(folder))) == 2 * 3 + 2
     for name in ("speculation", "speculation-theory", "memory"):

@@ -119,6 +119,7 @@ def run(
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
+    from outrider.lab.variants import formats  # noqa: PLC0415
 
     plots.check()
     names = list(registry.names("experiments")) if experiments == [ALL] else experiments
@@ -151,6 +152,7 @@ def run(
             settings=settings,
             layers=llm.engine.layers if llm.engine.capabilities.layers else 0,
             copy_drafts=quantized.possible(llm.engine),
+            formats=formats(llm),
         )
         given = {
             "experiments": experiments,
