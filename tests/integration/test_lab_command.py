@@ -82,7 +82,7 @@ def test_a_run_does_not_differ_from_itself(folder: Path) -> None:
     values = json.loads(result.stdout)
     assert [arm["ratio"] for arm in values["arms"]] == [1.0, 1.0]
     assert values["settings"] == []
-    assert "No difference in 2 comparisons." in shown.stdout
+    assert "No difference beyond 10% in 2 comparisons." in shown.stdout
 
 
 def test_a_report_is_written_again(folder: Path) -> None:

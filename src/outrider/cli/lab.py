@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ from outrider.cli.output import console, note, print_json, show_bar
 from outrider.cli.session import load_model
 
 if TYPE_CHECKING:
+    from outrider.lab.report import Report
     from outrider.lab.run_folder import RunFolder
     from outrider.llm import LLM
 
@@ -199,14 +201,30 @@ def report(
     directories: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Folders of runs, whole or not.")
     ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="The folder to write to; needed for several runs. [default: the run's own]",
+        ),
+    ] = None,
 ) -> None:
-    """Write the reports of runs again, from what is measured."""
+    """Write the report of a run, or the whole story of several, in one page.
+
+    It says when to speculate, with which settings and what to watch for, as far as the measurements
+    support it, and answers the twelve questions of the course, each with the picture that it rests
+    on. Runs that are told together have to be of one model on one machine.
+    """
+    from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import report as pages  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    for directory in directories:
-        page, _ = pages.write(RunFolder(directory))
-        typer.echo(page)
+    folders = [RunFolder(directory) for directory in directories]
+    if output is None and len(folders) > 1:
+        raise UsageError("Say with -o DIR where the report of several runs is to be written.")
+    _conclude(pages.story(folders, output or folders[0].path))
 
 
 @app.command("compare")
@@ -214,20 +232,28 @@ def report(
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The folder of another.")],
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="The least difference that is told. The same configuration gains some percent "
+            "more or less from one minute to the next.",
+        ),
+    ] = 0.1,
     json: Json = False,
 ) -> None:
     """Say whether speculation brings the same in two runs.
 
     Speed-ups over plain decoding are compared prompt by prompt, so that a machine that was slower
-    as a whole is no difference. The chance of being told of any where there is none is 5% for all
-    comparisons together.
+    as a whole is no difference. The chance of being told of any beyond the margin where there is
+    none is 5% for all comparisons together.
     """
     from rich.table import Table  # noqa: PLC0415
 
     from outrider.lab.compare import compare as compare_runs  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    found = compare_runs(RunFolder(first), RunFolder(second))
+    found = compare_runs(RunFolder(first), RunFolder(second), margin=margin)
     if json:
         print_json({**asdict(found), "verdict": found.verdict})
         return
@@ -259,20 +285,20 @@ def compare(
 @app.command("course")
 @command
 def course(
-    directory: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIR]", help="A run to fill the tables from."),
+    directories: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR...]", help="Runs to fill the tables from."),
     ] = None,
 ) -> None:
     """Walk through a course on speculative decoding, in seven parts.
 
-    Each part maps the course's commands to ours and has its table and its questions: to be filled
-    in, or filled from a run. The output is Markdown.
+    Each part maps the course's commands to ours and has its tables and its questions: to be filled
+    in, or filled from runs. The output is Markdown.
     """
     from outrider.lab import report as pages  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    typer.echo(pages.course(RunFolder(directory) if directory is not None else None), nl=False)
+    typer.echo(pages.course([RunFolder(each) for each in directories or []]), nl=False)
 
 
 def _measure(llm: LLM, folder: RunFolder) -> None:
@@ -286,10 +312,26 @@ def _measure(llm: LLM, folder: RunFolder) -> None:
     except KeyboardInterrupt:
         note(f"Interrupted; `outrider lab retry {folder.path}` goes on.")
         raise
-    page, chapters = pages.write(folder)
-    out = console()
-    for chapter in chapters:
-        out.print(f"[bold]{chapter.title}[/bold]")
-        out.print(" ".join(chapter.section.findings), markup=False)
+    report = pages.story([folder], folder.path)
+    for chapter in report.chapters:
+        _show(chapter.title, [" ".join(chapter.section.findings)])
+    _conclude(report)
+
+
+def _conclude(report: Report) -> None:
+    """Show what a report recommends, and where it is."""
+    said = report.conclusion
+    _show("When to speculate", said.when)
+    _show("Settings", said.settings)
+    _show("What to watch for", said.watch)
+    typer.echo(report.page)
+
+
+def _show(title: str, sentences: Sequence[str]) -> None:
+    """Sentences under a heading; nothing where there are none."""
+    if sentences:
+        out = console()
+        out.print(title, style="bold", markup=False)
+        for sentence in sentences:
+            out.print(sentence, markup=False)
         out.print()
-    typer.echo(page)

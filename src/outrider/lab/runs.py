@@ -24,6 +24,9 @@ from outrider.llm import LLM, SPECULATION_VARIABLE
 FORMAT: Final = 1
 """Of run folders; another one is refused."""
 
+ALLOWED_SHARE: Final = 0.01
+"""Of the harness, beside what it measures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
