@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,32 @@ def test_algebra_is_what_the_seed_gives(built_in) -> None:
     assert [(q.text, q.gold, q.fields["level"]) for q in packaged] == [
         (p.question, p.answer, p.level) for p in made
     ]
+
+
+def residual(equation: str, x: Fraction, y: Fraction) -> Fraction:
+    """What the left side of an equation has above the right one."""
+    # 2x and 3(x + 1) are products, in Python too once they have a sign.
+    written = re.sub(r"(?<=[\d)])(?=[xy(])", "*", equation.replace("^", "**"))
+    left, right = (eval(side, {"x": x, "y": y}) for side in written.split("="))
+    return left - right
+
+
+def test_the_known_answers_of_algebra_solve_their_equations(built_in) -> None:
+    nothing = Fraction(0)
+    for question in built_in:
+        if question.fields["subject"] != "algebra":
+            continue
+        equations = re.findall(r"[-+^()\dxy ]+ = [-+^()\dxy ]+", question.text)
+        values = [Fraction(value) for value in question.gold.strip("()").split(", ")]
+        if len(equations) == 2:
+            assert [residual(equation, *values) for equation in equations] == [0, 0], question.id
+            continue
+        (equation,) = equations
+        assert {residual(equation, value, nothing) for value in values} == {0}, question.id
+        assert len(set(values)) == len(values)
+        if "^2" in equation and len(values) == 1:  # a double root: its parabola's lowest point
+            sides = [residual(equation, values[0] + step, nothing) for step in (-1, 1)]
+            assert sides[0] == sides[1], question.id
 
 
 @pytest.mark.parametrize(
