@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,8 +87,10 @@ def problem_from(
         answer_key: the same for the answer.
 
     Raises:
-        UsageError: there is no question, the named key is missing, or the answer is no choice.
+        UsageError: there is no question, the named key is missing, choices or aliases are no list,
+            the answer is no choice, or a text holds half of a character.
     """
+    _check_characters(row, place)
     asked = _key(row, (question_key,) if question_key else QUESTION_KEYS)
     answered = _key(row, (answer_key,) if answer_key else ANSWER_KEYS)
     question = row.get(asked) if asked else None
@@ -100,7 +102,10 @@ def problem_from(
         )
     if answer_key and not answered:
         raise UsageError(f"{place} has no {answer_key!r}; its keys are {', '.join(map(str, row))}.")
-    choices = tuple(map(str, row.get("choices") or ()))
+    choices = _several(row.get("choices"), f"The choices of {place}")
+    data = {k: v for k, v in row.items() if k not in (asked, answered, "choices")}
+    if "aliases" in data:
+        data["aliases"] = _several(data["aliases"], f"The aliases of {place}")
     answer = row.get(answered) if answered else None
     subject, level = _first(row, SUBJECT_KEYS), row.get("level")
     identity = _first(row, ID_KEYS)
@@ -111,8 +116,28 @@ def problem_from(
         choices=choices,
         subject=None if subject is None else str(subject),
         level=_level(level),
-        data={k: v for k, v in row.items() if k not in (asked, answered, "choices")},
+        data=data,
     )
+
+
+def _check_characters(row: Row, place: str) -> None:
+    """Raise for half of a character (a lone surrogate): JSON can write it, and no file can."""
+    try:
+        json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise UsageError(f"{place} holds half of a character, {half!a}; write it whole.") from error
+
+
+def _several(value: object, what: str) -> tuple[str, ...]:
+    """The texts of a list, or of a cell of CSV with | between them."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split("|") if part.strip())
+    if value is None:
+        return ()
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise UsageError(f"{what} have to be a list, not {value!r}.")
+    return tuple(map(str, value))
 
 
 def _letter(answer: object, choices: Sequence[str], place: str) -> str | None:

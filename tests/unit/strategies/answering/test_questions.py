@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from fractions import Fraction
@@ -90,6 +91,11 @@ def test_the_known_answers_of_algebra_solve_their_equations(built_in) -> None:
         ("q.json", '{"questions": [{"question": "One?", "answer": 1}, null, {"answer": 1}]}'),
         ("q.jsonl", '{"question": "One?", "answer": 1}\n\n{"question": \n[]\n'),
         ("q.csv", 'question,answer\n"One?",1\nTwo?\n,2\n'),
+        (
+            "q.jsonl",
+            '{"question": "One?", "answer": 1}\n{"question": "\\ud800"}\n'
+            '{"question": "Two?", "aliases": 2}',
+        ),
     ],
 )
 def test_a_question_that_cannot_be_read_is_kept_with_its_reason(
@@ -104,6 +110,20 @@ def test_a_question_that_cannot_be_read_is_kept_with_its_reason(
     for place, question in enumerate(bad, 2):
         assert question.text == ""
         assert f"Question {place}" in str(question.error)
+
+
+def test_the_second_of_two_with_the_same_id_cannot_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    rows = [{"id": 2, "question": "a"}, {"question": "b"}, {"id": 2, "question": "c"}]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    first, by_place, second = read_questions(path)
+
+    assert (first.id, first.error) == ("2", None)
+    # The second row has no id and stands at the place that the first one is called by.
+    assert by_place.error == "Question 2 has the id '2' of question 1; give each its own."
+    assert str(second.error).startswith("Question 3 has the id '2' of question 1")
+    assert len({first.id, by_place.id, second.id}) == 3
 
 
 def test_choices_are_part_of_what_is_asked(tmp_path: Path) -> None:
@@ -121,7 +141,6 @@ def test_choices_are_part_of_what_is_asked(tmp_path: Path) -> None:
         ("q.txt", "One?", "has to be one of"),
         ("q.json", "{", "is not valid"),
         ("q.jsonl", "\n", "holds no question"),
-        ("q.jsonl", '{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}', "the same id '1'"),
     ],
 )
 def test_a_file_that_is_none_is_an_error(
