@@ -152,7 +152,7 @@ class Acceptance(Experiment):
         found = [overlaps for overlaps in found if overlaps.all]
         if not found:
             return {}
-        means = "; ".join(f"{o.name} {told(o.all.mean)}" for o in found)
+        means = "; ".join(f"{o.name} {told(o.all.mean)}" for o in found if o.all)
         return {
             "acceptance": f"Of the positions that drafts reach, accepted on average: {means}. "
             + " ".join(_findings(found[0], results.categories())[1:])
