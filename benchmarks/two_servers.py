@@ -32,7 +32,12 @@ def main() -> int:
         command = [sys.executable, "-m", "outrider", "bench", "speed"]
         for mode in arguments[:split]:
             server = Wheel(
-                model, threads=THREADS, context=CONTEXT, mode=mode, options=dict(MODES[mode])
+                model,
+                threads=THREADS,
+                context=CONTEXT,
+                mode=mode,
+                options=dict(MODES[mode]),
+                name=models.DEFAULT_MODEL,
             )
             stack.callback(server.close)
             command += ["--endpoint", server.address]

@@ -48,7 +48,8 @@ from outrider.engines.machine import choose_threads
 from outrider.errors import OutriderError, UsageError
 from outrider.lab.environment import machine, versions
 from outrider.models.gguf import GgufFile
-from outrider.prompts import BUILT_IN, Prompt, read_prompts
+from outrider.prompts import Prompt
+from outrider.tasks import load_prompts
 from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
 from outrider.types import Message
@@ -144,11 +145,10 @@ def compare(
     path = models.ensure(comparison.model)
     models_of = files(path, [target.file for target in comparison.targets], copies)
     metadata = GgufFile(path).metadata
-    prompts = read_prompts(given.prompts)
     tasks = (
-        ask(metadata, read_prompts(given.prompts, given.limit))
+        ask(metadata, load_prompts(given.prompts, given.limit))
         if scenario.prompt_tokens is None
-        else [fill(metadata, prompts, scenario.prompt_tokens)]
+        else [fill(metadata, load_prompts(given.prompts), scenario.prompt_tokens)]
     )
     threads = choose_threads(given.threads)
     interpreters = Interpreters(given.peer_python, given.peer_python_avx2, given.llama_server)
@@ -187,7 +187,7 @@ def compare(
             "threads": threads,
             "build": asdict(comparison.build),
             "sides_asked_for": given.sides,
-            "prompt_file": given.prompts.name,
+            "prompt_file": Path(given.prompts).name if given.prompts else "built in",
             "interval_over": "prompts" if len(tasks) > 1 else "repeats",
         },
         "sides": {side.name: side.report for side in sides},
@@ -213,7 +213,7 @@ def parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"measure this one ({', '.join(COMPARISONS)}); may be given several times",
     )
-    add("--prompts", type=Path, default=BUILT_IN)
+    add("--prompts", help="a file, or a set by name; default: 26 prompts of our own")
     add("--limit", type=int, help="this many prompts, evenly over categories")
     add("--repeats", type=int, help="of each prompt; default: what each comparison says")
     add("--threads", type=int, help="of every side; default: the physical cores")

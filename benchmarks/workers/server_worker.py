@@ -34,23 +34,34 @@ class Server(Protocol):
 
 
 class Wheel:
-    """The server of the wheel; options are the native one's flags, without `--spec-`."""
+    """The server of the wheel; options are the native one's flags, without `--spec-`.
+
+    Clients know its model by `name`, or else by the file's path.
+    """
 
     def __init__(
-        self, model: str, *, threads: int, context: int, mode: str, options: dict[str, int]
+        self,
+        model: str,
+        *,
+        threads: int,
+        context: int,
+        mode: str,
+        options: dict[str, int],
+        name: str | None = None,
     ) -> None:
         import xllamacpp  # noqa: PLC0415 - not in the environment of the native build
 
         params = xllamacpp.CommonParams()
         params.model.path = model
+        params.model_alias = set() if name is None else {name}
         params.n_ctx, params.n_parallel = context, 1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.cache_ram_mib = params.n_ctx_checkpoints = 0
         params.verbosity = -1
         params.offline = True
-        name = "COMMON_SPECULATIVE_TYPE_" + mode.upper().replace("-", "_")
+        kind = "COMMON_SPECULATIVE_TYPE_" + mode.upper().replace("-", "_")
         speculative = params.speculative
-        speculative.types = [getattr(xllamacpp.common_speculative_type, name)]
+        speculative.types = [getattr(xllamacpp.common_speculative_type, kind)]
         for option, value in options.items():
             part, field = _split(option.replace("-", "_"), dir(speculative))
             setattr(getattr(speculative, part), field, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli import answer_report
+from outrider.cli.cascade_files import is_cascade, open_cascade
+from outrider.cli.judging import JudgeOptions, warn_withheld
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
@@ -23,16 +25,18 @@ from outrider.cli.options import (
     SpeculationOptions,
     command,
 )
-from outrider.cli.output import print_json
+from outrider.cli.output import note, print_json
 from outrider.cli.session import load_model
 from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from outrider.generators import AnyGenerator
+    from outrider.strategies.answering.evaluation import Evaluation
     from outrider.strategies.answering.pipeline import Outcome
     from outrider.strategies.answering.profile import Profile
     from outrider.strategies.answering.questions import Question
+    from outrider.strategies.cascade import OwnSampling
 
 SAMPLE = 20
 """Questions of a quick run."""
@@ -104,20 +108,24 @@ def answer(
         ),
     ] = False,
     floor: Floor = None,
+    judging: JudgeOptions,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
     """Answer a set of questions through a profile, subject by subject.
 
+    --model may also name a trained cascade file (YAML or TOML), and each question ends at the
+    stage that its cascade settles for.
+
     What the questions of a subject share is computed once. Each answer is written as it comes;
     the same command goes on where it was cut off, even by kill -9. A question that fails is
     recorded with its error, and the others are answered.
 
-    Exit status 1 where questions stay unanswered for now, or where a condition of --check fails.
+    Exit status 1 where questions stay unanswered for now, where a condition of --check fails, or
+    where the score of a --judge is withheld.
     """
     from outrider.strategies.answering.checks import FLOOR, Check  # noqa: PLC0415
     from outrider.strategies.answering.checks import check as conditions  # noqa: PLC0415
-    from outrider.strategies.answering.evaluation import evaluate, read_run  # noqa: PLC0415
     from outrider.strategies.answering.profile_file import load_profile  # noqa: PLC0415
     from outrider.strategies.answering.questions import BUILT_IN  # noqa: PLC0415
     from outrider.strategies.answering.record import facts_path  # noqa: PLC0415
@@ -135,23 +143,27 @@ def answer(
         raise UsageError(f"--deadline has to be above 0 seconds, not {deadline:g}.")
     if speculation.draft_debug:
         raise UsageError("--draft-debug follows one answer; `outrider generate` has it.")
-    if endpoint is not None and check:
-        raise UsageError("--check switches the network off, and --endpoint needs it.")
+    if judging.name is not None and not (check or quick):
+        raise UsageError("--judge is for grading; give --quick or --check with it.")
+    for name, given in (("--endpoint", endpoint is not None), ("The judge", judging.remote)):
+        if check and given:
+            raise UsageError(f"--check switches the network off, and {name} needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
     if check or quick:
         _try_grading(asked)
+        judging.prepare(accept_terms=accept_terms)
     if output is None and facts_path(target).exists():
         target.unlink(missing_ok=True)
     attempts: list[str] = []
+    found: Evaluation | None = None
     with ExitStack() as stack:
         if check:
             attempts = stack.enter_context(_offline())
-        opened = stack.enter_context(
-            _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms)
-        )
-        outcome = _answer(opened, how, asked, target, seed=seed or 0, deadline=deadline)
-    found = evaluate([read_run(target)])[0] if outcome.answers and (check or quick) else None
+        with _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms) as opened:
+            outcome = _answer(opened, how, asked, target, seed=seed or 0, deadline=deadline)
+        if outcome.answers and (check or quick):
+            found = _grade(target, judging, accept_terms=accept_terms)
     checks: list[Check] = []
     if check:
         checks = conditions(
@@ -169,7 +181,8 @@ def answer(
         if found is not None:
             answer_report.show_grades(found, target.with_suffix(".html"))
         answer_report.show_checks(checks)
-    if outcome.unanswered or not all(one.passed for one in checks):
+    withheld = found is not None and warn_withheld(found)
+    if outcome.unanswered or withheld or not all(one.passed for one in checks):
         raise typer.Exit(1)
 
 
@@ -177,7 +190,7 @@ def answer(
 class _Opened:
     """What answers, and what is to be known of it."""
 
-    generator: AnyGenerator
+    generator: AnyGenerator | OwnSampling
     model: str
     fingerprint: str
     streams: int
@@ -203,6 +216,15 @@ def _try_grading(questions: list[Question]) -> None:
         mathematics.equal("x + 1", "1 + x")
 
 
+def _grade(target: Path, judging: JudgeOptions, *, accept_terms: bool) -> Evaluation:
+    """The run, graded; the model that answered has gone, so that a judge finds room."""
+    from outrider.strategies.answering.evaluation import evaluate, read_run  # noqa: PLC0415
+
+    with judging.opened(accept_terms=accept_terms) as judge:
+        listener = (lambda text: None) if judge is None else note
+        return evaluate([read_run(target)], judge, listener=listener)[0]
+
+
 @contextmanager
 def _offline() -> Iterator[list[str]]:
     """No network; models say so in their own words before a connection would."""
@@ -223,6 +245,10 @@ def _opened(
     *,
     accept_terms: bool,
 ) -> Iterator[_Opened]:
+    if is_cascade(machine.model):
+        with _opened_cascade(machine, cache, speculation, endpoint, accept_terms) as opened:
+            yield opened
+        return
     if endpoint is None:
         with load_model(machine, cache, speculation, accept_terms=accept_terms) as llm:
             speculates = llm.speculation and not llm.plan.plain
@@ -233,20 +259,50 @@ def _opened(
         return
     from outrider.generators import open_generator  # noqa: PLC0415
 
-    given = {
-        "--threads": machine.threads,
+    refused = {"--threads": machine.threads} | _of_a_model(machine, cache, speculation)
+    _refuse(refused, "the server decides that itself")
+    named = None if machine.model == DEFAULT_MODEL else machine.model
+    with open_generator(named, endpoint=endpoint) as server:
+        name = f"{endpoint.partition('#')[0]}#{server.model}"
+        yield _Opened(server, name, name, cache.max_streams or REMOTE_STREAMS, False)
+
+
+@contextmanager
+def _opened_cascade(
+    machine: MachineOptions,
+    cache: CacheOptions,
+    speculation: SpeculationOptions,
+    endpoint: str | None,
+    accept_terms: bool,
+) -> Iterator[_Opened]:
+    """The cascade of a file in the model's place."""
+    from outrider.strategies.cascade import OwnSampling  # noqa: PLC0415
+
+    refused = {"--endpoint": endpoint} | _of_a_model(machine, cache, speculation)
+    _refuse(refused, f"the stages of {machine.model} say that themselves")
+    with open_cascade(Path(machine.model), machine.threads, accept_terms) as cascade:
+        note(f"{machine.model}: its stages ask in their own ways, with their own sampling")
+        streams = cache.max_streams or cascade.concurrency
+        name = machine.model
+        yield _Opened(OwnSampling(cascade), name, cascade.fingerprint, streams, False)
+
+
+def _of_a_model(
+    machine: MachineOptions, cache: CacheOptions, speculation: SpeculationOptions
+) -> dict[str, object]:
+    """The options that are for one model here, with what was given."""
+    return {
         "--kernel": machine.kernel,
         "--context": cache.context,
         "--cache-budget": cache.cache_budget,
         **{f"--{name.replace('_', '-')}": value for name, value in speculation.settings().items()},
     }
-    for name, value in given.items():
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
         if value is not None:
-            raise UsageError(f"{name} is for a model file here; the server decides that itself.")
-    named = None if machine.model == DEFAULT_MODEL else machine.model
-    with open_generator(named, endpoint=endpoint) as server:
-        name = f"{endpoint.partition('#')[0]}#{server.model}"
-        yield _Opened(server, name, name, cache.max_streams or REMOTE_STREAMS, False)
+            raise UsageError(f"{name} is for a model file here; {why}.")
 
 
 def _answer(

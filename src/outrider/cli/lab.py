@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,17 +15,17 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     SpeculationOptions,
     command,
 )
-from outrider.cli.output import console, note, print_json
+from outrider.cli.output import console, note, print_json, show_bar
 from outrider.cli.session import load_model
 
 if TYPE_CHECKING:
     from outrider.lab.report import Report
     from outrider.lab.run_folder import RunFolder
-    from outrider.lab.runs import Listener, Progress
     from outrider.llm import LLM
 
 app = typer.Typer(
@@ -107,10 +106,7 @@ def run(
             metavar="N", help=f"How often each cell is measured. [default: {REPEATS}; quick: 1]"
         ),
     ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     sampling: SamplingOptions,
     cache: CacheOptions,
     accept_terms: AcceptTerms = False,
@@ -121,16 +117,15 @@ def run(
     Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry`.
     """
     from outrider import registry  # noqa: PLC0415
+    from outrider.drafters import quantized  # noqa: PLC0415
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
+    from outrider.lab.variants import formats  # noqa: PLC0415
 
     plots.check()
     names = list(registry.names("experiments")) if experiments == [ALL] else experiments
     runs.load_experiments(names)
-    file = prompts.prompts or BUILT_IN
-    limit = prompts.limit or (QUICK_PROMPTS if quick else None)
     settings = sampling.settings()
     max_tokens = settings.pop("max_tokens", QUICK_TOKENS if quick else MAX_TOKENS)
     if max_tokens < 2:
@@ -143,7 +138,7 @@ def run(
     drafters = tuple(drafter or DRAFTERS)
     if draft_model is not None:
         drafters = (f"model:draft_model={draft_model}", *drafters)
-    many = read_prompts(file, limit)
+    many = prompts.read(QUICK_PROMPTS if quick else None)
     with load_model(machine, cache, SpeculationOptions(), accept_terms=accept_terms) as llm:
         setup = Setup(
             model=machine.model,
@@ -157,13 +152,16 @@ def run(
             context=llm.context,
             quick=quick,
             settings=settings,
+            layers=llm.engine.layers if llm.engine.capabilities.layers else 0,
+            copy_drafts=quantized.possible(llm.engine),
+            formats=formats(llm),
         )
         given = {
             "experiments": experiments,
             "quick": quick,
             "machine": asdict(machine),
             "cache": asdict(cache),
-            "prompts": str(file) if prompts.prompts else "built in",
+            "prompts": prompts.name,
             "limit": prompts.limit,
             "drafters": drafter,
             "draft_model": draft_model,
@@ -309,8 +307,8 @@ def _measure(llm: LLM, folder: RunFolder) -> None:
     from outrider.lab import runs  # noqa: PLC0415
 
     try:
-        with _progress() as listener:
-            runs.go_on(llm, folder, listener)
+        with show_bar("warming up") as bar:
+            runs.go_on(llm, folder, lambda p: bar(p.done, p.total, p.what, p.left_ms))
     except KeyboardInterrupt:
         note(f"Interrupted; `outrider lab retry {folder.path}` goes on.")
         raise
@@ -337,55 +335,3 @@ def _show(title: str, sentences: Sequence[str]) -> None:
         for sentence in sentences:
             out.print(sentence, markup=False)
         out.print()
-
-
-@contextmanager
-def _progress() -> Iterator[Listener]:
-    """A listener that shows a bar on standard error, drawn between measurements only."""
-    from time import monotonic  # noqa: PLC0415
-
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-    )
-    from rich.progress import Progress as Bars  # noqa: PLC0415
-
-    # A bar that redraws itself would do so while something is measured.
-    with Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        expand=True,
-        transient=True,
-    ) as bars:
-        task = bars.add_task("warming up", total=None, left="")
-        bars.refresh()
-        drawn = 0.0
-
-        def listen(progress: Progress) -> None:
-            nonlocal drawn
-            if (now := monotonic()) - drawn < 0.5 and progress.done < progress.total:
-                return
-            drawn = now
-            bars.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                description=progress.what,
-                left="" if progress.left_ms is None else f"{duration(progress.left_ms)} left",
-            )
-            bars.refresh()
-
-        yield listen
-
-
-def duration(ms: float) -> str:
-    """Milliseconds for people: 95000 is 1:35."""
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -237,6 +237,28 @@ def mean_interval(values: Sequence[float], *, rounds: int = ROUNDS, seed: int = 
     return Interval(value, float(low), float(high), units)
 
 
+def ratio_of_totals(
+    over: Sequence[float], under: Sequence[float], *, rounds: int = ROUNDS, seed: int = 0
+) -> Interval:
+    """Σ over / Σ under, with a percentile bootstrap interval; the two are drawn together.
+
+    So long texts count as much more than short ones as they are longer.
+
+    Args:
+        over: one a unit, at least one.
+        under: the same units, above 0.
+        rounds: resamples.
+        seed: of the resampling.
+    """
+    units, value = len(over), float(np.sum(over) / np.sum(under))
+    if units == 1:
+        return Interval(value)
+    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=rounds)
+    ratios = (drawn @ np.asarray(over)) / (drawn @ np.asarray(under))
+    low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high), units)
+
+
 def sign_flip(values: NDArray[np.float64], *, seed: int = 0) -> float:
     """How often the mean of values with signs drawn at random is as far from 0 as theirs.
 

@@ -15,6 +15,7 @@ from outrider.lab.statistics import (
     holm,
     looping,
     mean_interval,
+    ratio_of_totals,
     sign_flip,
     speedup,
 )
@@ -129,6 +130,23 @@ def test_more_units_make_the_interval_of_a_mean_narrower() -> None:
     assert many.low is not None
     assert few.low < many.low < 0.5
     assert many.low == pytest.approx(0.5 - 1.96 * 0.5 / 160**0.5, abs=0.01)
+
+
+@given(units)
+def test_a_ratio_of_totals_lies_between_those_of_the_units(found) -> None:
+    over, under, _ = zip(*found, strict=True)
+    said = ratio_of_totals(over, under, rounds=200)
+
+    each = [a / b for a, b in zip(over, under, strict=True)]
+    assert said.value == pytest.approx(sum(over) / sum(under))
+    assert said.low is not None
+    assert said.high is not None
+    assert min(each) * (1 - 1e-9) <= said.low <= said.high <= max(each) * (1 + 1e-9)
+    assert said.units == len(found)
+
+
+def test_a_ratio_of_one_unit_has_no_interval() -> None:
+    assert ratio_of_totals([3.0], [2.0]) == Interval(1.5)
 
 
 def test_the_sign_flip_test_is_exact_for_few_pairs() -> None:
