@@ -271,10 +271,7 @@ def _settings(judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> 
         said.append("Decode plainly: `--no-speculation`.")
     elif judgements:
         said.append("None is recommended, for none is shown to be faster than plain decoding.")
-    for each in evidence:
-        if each.paired is not None:
-            said += each.experiment.advice(each.paired)
-    return said
+    return [*said, *(sentence for each in evidence for sentence in each.advice)]
 
 
 def _recommended(judgement: Judgement) -> str:
