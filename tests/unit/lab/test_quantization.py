@@ -106,7 +106,9 @@ def test_the_report_says_what_is_shown(whole: RunFolder) -> None:
     assert any("A copy in Q4_0 is 2." in sentence for sentence in chapter.evidence.advice)
     assert not any("as a draft" in sentence for sentence in chapter.evidence.advice)
     assert "token for token" in chapter.section.findings[-1]
-    assert chapter.evidence.answers["alignment"].startswith("A copy in F16 finds 100% of the time")
+    assert chapter.evidence.answers["alignment"].startswith(
+        "A copy in F16 agrees with the file as given"
+    )
     assert any("Widened" in note and "F16" in note for note in chapter.section.notes)
     assert len([*chapter.shown, *chapter.elsewhere]) == 2
 
