@@ -69,7 +69,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="EXPERIMENT...",
-            help="Names of `outrider lab list`, options behind a colon; `all` takes all.",
+            help="Names of `outrider lab list`, options behind a colon; `all` takes all but "
+            "`peers`, which builds other engines first.",
         ),
     ],
     output: Annotated[
@@ -119,14 +120,13 @@ def run(
     The folder gets the configuration, every measurement as it is made, plots, and the report as
     Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry`.
     """
-    from outrider import registry  # noqa: PLC0415
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
     from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     plots.check()
-    names = list(registry.names("experiments")) if experiments == [ALL] else experiments
+    names = runs.all_experiments() if experiments == [ALL] else experiments
     runs.load_experiments(names)
     file = prompts.prompts or BUILT_IN
     limit = prompts.limit or (QUICK_PROMPTS if quick else None)

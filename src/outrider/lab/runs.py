@@ -44,6 +44,15 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
+def all_experiments() -> list[str]:
+    """The names of those that `all` stands for: of the others each has to be named."""
+    return [
+        name
+        for name in registry.names("experiments")
+        if not registry.load("experiments", name).on_request
+    ]
+
+
 def load_experiments(names: Sequence[str]) -> list[Experiment]:
     """Experiments by their registered names, options behind a colon.
 
@@ -149,14 +158,17 @@ def go_on(llm: LLM, folder: RunFolder, listener: Listener) -> None:
         estimate = Estimate([cell for _, _, cells in plans for cell in cells], before)
         for experiment, arms, cells in plans:
             left = [cell for cell in cells if cell.key not in known]
-            experiment.warm_up(bench, [arms[name] for name in _arms_of(left)])
 
             def measure(
                 cell: Cell, experiment: Experiment = experiment, arms: dict[str, Arm] = arms
             ) -> Measured:
                 return experiment.measure(bench, arms[cell.arm], cell)
 
-            measure_cells(left, measure, out, lambda m: listener(estimate.after(m)))
+            try:
+                experiment.warm_up(bench, [arms[name] for name in _arms_of(left)])
+                measure_cells(left, measure, out, lambda m: listener(estimate.after(m)))
+            finally:
+                experiment.close()
 
 
 def measure_cells(

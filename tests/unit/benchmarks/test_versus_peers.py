@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import environments
+import pytest
+from copies import describe, files
+
 from comparisons import COMPARISONS, SAME_FILE, TWIN
 from contestants import COLD, LEARNING, MODES, OURS, Interpreters, contestants
-from copies import describe, files
 from outrider.errors import UsageError
 from outrider.models.gguf import GgufFile
 from outrider.prompts import Prompt
