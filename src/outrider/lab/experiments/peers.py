@@ -79,13 +79,7 @@ class Peers(Experiment):
         """Make what environments are missing, start every side, and let it answer once."""
         theirs = _by_arm(bench.setup)
         super().warm_up(bench, [arm for arm in arms if arm.name not in theirs])
-        draft = _draft_model(bench.setup)
-        self._pool = Pool(
-            models.ensure(bench.setup.model, offline=True),
-            draft=models.ensure(draft, offline=True) if draft else None,
-            threads=bench.llm.model.facts["threads"],
-            context=bench.setup.context,
-        )
+        self._pool = open_pool(bench)
         for arm in arms:
             if arm.name in theirs:
                 cell = Cell(experiment=self.name, arm=arm.name, group=0, repeat=0)
@@ -201,6 +195,17 @@ class Peers(Experiment):
                 _drafts_with(results.setup),
             ),
         )
+
+
+def open_pool(bench: Bench) -> Pool:
+    """The sides of other engines on the model of a bench; none is started yet."""
+    draft = _draft_model(bench.setup)
+    return Pool(
+        models.ensure(bench.setup.model, offline=True),
+        draft=models.ensure(draft, offline=True) if draft else None,
+        threads=bench.llm.model.facts["threads"],
+        context=bench.setup.context,
+    )
 
 
 def _draft_model(setup: Setup) -> str | None:

@@ -103,10 +103,23 @@ def contestants(*, quick: bool) -> list[Contestant]:
     return list(first.values())
 
 
-def command(
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What starts the worker of a contestant.
+
+    Attributes:
+        command: an interpreter, a script, its arguments.
+        variables: of the environment.
+    """
+
+    command: list[str]
+    variables: Mapping[str, str]
+
+
+def start(
     contestant: Contestant, files: Mapping[str, Path], *, threads: int, context: int
-) -> list[str]:
-    """What starts the worker of a contestant; its environment is made if there is none yet.
+) -> Start:
+    """What starts a contestant; the environment it needs is made if there is none yet.
 
     Args:
         contestant: who is started.
@@ -117,16 +130,19 @@ def command(
     Raises:
         OutriderError: the environment cannot be made.
     """
-    interpreter, worker, further = PEERS[contestant.peer]()
-    draft = [f"--draft={files[DRAFT]}"] if contestant.draft else []
-    common = [f"--threads={threads}", f"--context={context}", "--loads=1"]
+    worker, interpreter = PEERS[contestant.peer]
+    arguments = [f"--threads={threads}", f"--context={context}", "--loads=1"]
+    variables = {"TQDM_DISABLE": "1"}
+    if contestant.peer == LLAMACPP:
+        arguments.append(f"--server={environments.llama_server()}")
+    if contestant.draft:
+        arguments.append(f"--draft={files[DRAFT]}")
+    made = interpreter()
+    if contestant.peer == VLLM:
+        variables |= _vllm_variables(made, threads)
     script = str(WORKERS / f"{worker}_worker.py")
     file = str(files[contestant.file])
-    return [str(interpreter), script, file, *common, *further, *draft, *contestant.arguments]
-
-
-Start = tuple[Path, str, list[str]]
-"""An interpreter, a worker, and arguments that depend on where an environment is."""
+    return Start([str(made), script, file, *arguments, *contestant.arguments], variables)
 
 
 def _llamacpp() -> Iterator[Contestant]:
@@ -193,26 +209,24 @@ def _vllm() -> Iterator[Contestant]:
         )
 
 
-def _start_llamacpp() -> Start:
-    server = environments.llama_server()
-    return Path(sys.executable), "server", [f"--server={server}"]
+def _vllm_variables(interpreter: Path, threads: int) -> dict[str, str]:
+    """How its documentation has it run on a processor, in one process and without a network."""
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "LD_PRELOAD": str(interpreter.parents[1] / "lib" / "libiomp5.so"),
+        "OMP_NUM_THREADS": str(threads),
+        "VLLM_CACHE_ROOT": str(interpreter.parents[1] / "cache"),
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
 
 
-def _start_openvino() -> Start:
-    return environments.openvino(), "openvino", []
-
-
-def _start_transformers() -> Start:
-    return environments.transformers(), "transformers", []
-
-
-def _start_vllm() -> Start:
-    return environments.vllm(), "vllm", []
-
-
-PEERS: Final[Mapping[str, Callable[[], Start]]] = {
-    LLAMACPP: _start_llamacpp,
-    OPENVINO: _start_openvino,
-    TRANSFORMERS: _start_transformers,
-    VLLM: _start_vllm,
+PEERS: Final[Mapping[str, tuple[str, Callable[[], Path]]]] = {
+    LLAMACPP: ("server", lambda: Path(sys.executable)),
+    OPENVINO: ("openvino", environments.openvino),
+    TRANSFORMERS: ("transformers", environments.transformers),
+    VLLM: ("vllm", environments.vllm),
 }
+"""Of each engine its worker, and what gives the interpreter that the worker runs in."""

@@ -73,7 +73,7 @@ def _convert(script: str, interpreter: Path, source: Path, out: Path) -> None:
     """Have an engine write a folder, which takes its place whole."""
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    environments.run(f"{out.name}", [interpreter, SCRIPTS / f"{script}.py", source, part])
+    environments.run(out.name, interpreter, SCRIPTS / f"{script}.py", source, part)
     part.replace(out)
 
 

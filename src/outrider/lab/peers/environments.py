@@ -100,7 +100,9 @@ def vllm() -> Path:
     Raises:
         OutriderError: it cannot be made.
     """
-    return python("vllm", "vLLM's CPU build")
+    # It asks for torchvision, whose wheel is for GPUs and breaks every import of transformers
+    # beside PyTorch's CPU wheel; text needs neither that nor sound.
+    return python("vllm", "vLLM's CPU build", without=("torchvision", "torchaudio", "torchcodec"))
 
 
 def python(
@@ -109,6 +111,7 @@ def python(
     *,
     name: str | None = None,
     arguments: Sequence[str] = (),
+    without: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Path:
     """The interpreter of an environment, which is made if there is none with these requirements.
@@ -118,6 +121,7 @@ def python(
         what: it is made for, as its user is told.
         name: of the environment; None takes that of the requirements.
         arguments: further ones of pip.
+        without: packages that are removed again.
         variables: further environment variables of the installation.
 
     Raises:
@@ -126,12 +130,16 @@ def python(
     file = REQUIREMENTS / f"{requirements}.txt"
     environment = folder() / (name or requirements)
     interpreter = environment / "bin" / "python"
-    made_from = "\n".join([file.read_text(encoding="utf-8"), *arguments, *_lines(variables)])
+    made_from = "\n".join(
+        [file.read_text(encoding="utf-8"), *arguments, *without, *_lines(variables)]
+    )
 
     def make() -> None:
-        run(f"an environment for {what}", [sys.executable, "-m", "venv", environment])
-        pip = [interpreter, "-m", "pip", "install", "--quiet", "--no-cache-dir", *arguments]
-        run(what, [*pip, "--requirement", file], variables)
+        run(f"an environment for {what}", sys.executable, "-m", "venv", environment)
+        install = ("install", "--quiet", "--no-cache-dir", *arguments, "--requirement", str(file))
+        run(what, interpreter, "-m", "pip", *install, variables=variables)
+        if without:
+            run(what, interpreter, "-m", "pip", "uninstall", "--quiet", "--yes", *without)
 
     _once(environment, what, made_from, make)
     return interpreter
@@ -153,19 +161,19 @@ def llama_server(build: Build = NATIVE) -> Path:
     source_package = next(line for line in packages if line.startswith("llama-cpp-python=="))
 
     def make() -> None:
-        run(what, [sys.executable, "-m", "venv", tools.parent])
-        pip = [tools / "python", "-m", "pip"]
+        run(what, sys.executable, "-m", "venv", tools.parent)
+        pip = (tools / "python", "-m", "pip")
         needed = [line for line in packages if line.startswith(("cmake", "ninja"))]
-        run(what, [*pip, "install", "--quiet", "--no-cache-dir", *needed])
-        download = ["download", "--quiet", "--no-deps", "--no-cache-dir"]
-        download += ["--no-binary", "llama-cpp-python", "--dest", str(target), source_package]
-        run(what, [*pip, *download])
-        source = _vendored(target)
+        run(what, *pip, "install", "--quiet", "--no-cache-dir", *needed)
+        download = ("download", "--quiet", "--no-deps", "--no-cache-dir")
+        from_source = ("--no-binary", "llama-cpp-python", "--dest", target, source_package)
+        run(what, *pip, *download, *from_source)
+        source, built = _vendored(target), target / "build"
         search = {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
-        configure = ["-S", source, "-B", target / "build", *SERVER_CMAKE, *build.cmake.split()]
-        run(what, [tools / "cmake", *configure], search)
-        compile_ = ["--build", target / "build", "--target", "llama-server", "--parallel"]
-        run(what, [tools / "cmake", *compile_, str(os.cpu_count() or 1)], search)
+        arguments = [*SERVER_CMAKE, *build.cmake.split()]
+        run(what, tools / "cmake", "-S", source, "-B", built, *arguments, variables=search)
+        compile_ = ("--build", built, "--target", "llama-server", "--parallel")
+        run(what, tools / "cmake", *compile_, str(os.cpu_count() or 1), variables=search)
 
     _once(target, what, "\n".join([pinned, *SERVER_CMAKE, build.cmake]), make)
     return target / "build" / "bin" / "llama-server"
@@ -199,9 +207,7 @@ def _once(target: Path, what: str, made_from: str, make: Callable[[], None]) -> 
         finished.write_text(made_from, encoding="utf-8")
 
 
-def run(
-    what: str, command: Sequence[str | Path], variables: Mapping[str, str] | None = None
-) -> None:
+def run(what: str, *command: str | Path, variables: Mapping[str, str] | None = None) -> None:
     """Run a command that makes something.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from outrider.errors import OutriderError
 from outrider.lab.peers import environments
-from outrider.lab.peers.contestants import DRAFT, Contestant, command
+from outrider.lab.peers.contestants import DRAFT, Contestant, start
 from outrider.lab.peers.copies import TWIN, copy_of
 from outrider.lab.peers.sides import Side
 from outrider.models.gguf import GgufFile
@@ -72,8 +72,8 @@ class Pool:
         if key not in self._sides:
             try:
                 files = {name: self._file(name) for name in contestant.files}
-                started = command(contestant, files, threads=self._threads, context=self._context)
-                self._sides[key] = Side(contestant.name, started)
+                how = start(contestant, files, threads=self._threads, context=self._context)
+                self._sides[key] = Side(contestant.name, how.command, variables=how.variables)
             except OutriderError as error:
                 self._failed[key] = error
                 raise
