@@ -42,7 +42,9 @@ def test_a_start_names_files_threads_and_a_worker(
     contestant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environments, "llama_server", lambda: Path("/e/llama-server"))
-    monkeypatch.setattr(environments, "python", lambda name, *_, **__: Path(f"/e/{name}/bin/python"))
+    monkeypatch.setattr(
+        environments, "python", lambda name, *_, **__: Path(f"/e/{name}/bin/python")
+    )
     files = {contestant.file: Path("a file"), DRAFT: Path("a draft")}
 
     how = start(contestant, files, threads=3, context=64)

@@ -94,7 +94,7 @@ def test_the_server_is_built_from_the_pinned_source(
 
 def test_a_command_that_fails_tells_its_error() -> None:
     code = "import sys; sys.exit('ERROR: no such package\\nnotice: a newer pip is there')"
-    with pytest.raises(OutriderError, match="it could not be made here: ERROR: no such package$"):
+    with pytest.raises(OutriderError, match=r"^it could not be made here: ERROR: no such package$"):
         environments.run("it", sys.executable, "-c", code)
     with pytest.raises(OutriderError, match="exit status 3"):
         environments.run("it", sys.executable, "-c", "import sys; sys.exit(3)")
