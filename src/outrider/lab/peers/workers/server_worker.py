@@ -15,6 +15,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from protocol import Question, answer, end_with_parent, load_often, parser, serve
@@ -144,7 +145,12 @@ def main() -> None:
         server = server or load()
         return server.ask(asked)
 
-    report = {"load": seconds, "versions": about(given.server), "settings": settings}
+    draft = Path(given.draft).name if given.draft else None
+    report = {
+        "load": seconds,
+        "versions": about(given.server),
+        "settings": {**settings, "draft": draft},
+    }
     try:
         serve(report, respond, forget)
     finally:

@@ -108,7 +108,7 @@ def main() -> None:
         "settings": {
             "threads": torch.get_num_threads(),
             "dtype": given.dtype,
-            "draft": given.draft,
+            "draft": Path(given.draft).name if given.draft else None,
         },
     }
     serve(report, peer.generate)
