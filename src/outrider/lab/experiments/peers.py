@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from outrider import models
-from outrider.errors import OutriderError, UsageError
+from outrider.errors import OutriderError, UsageError, unknown_name
 from outrider.lab.contest import WARM_UP_TOKENS, Sample, end_to_end_of
 from outrider.lab.experiment import (
     PLAIN_ARM,
@@ -23,7 +23,7 @@ from outrider.lab.experiment import (
     Table,
 )
 from outrider.lab.experiments.words import share, times, verdict
-from outrider.lab.peers.contestants import Contestant, contestants
+from outrider.lab.peers.contestants import PEERS, Contestant, contestants
 from outrider.lab.peers.copies import SAME_FILE
 from outrider.lab.peers.pool import Pool
 from outrider.lab.plots import strips
@@ -50,15 +50,28 @@ REASON, SIDE = "reason", "side"
 
 
 class Peers(Experiment):
-    """How fast other engines answer the same prompts with the same model."""
+    """How fast other engines answer the same prompts with the same model.
+
+    Args:
+        without: engines that are left out, in small letters, joined by +: vllm+transformers.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
 
     name: ClassVar[str] = "peers"
     title: ClassVar[str] = "Other engines"
     question: ClassVar[str] = "How fast is it beside other engines, which draft too?"
     on_request: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, without: str = "") -> None:
         self._pool: Pool | None = None
+        known = {peer.lower().partition(" ")[0]: peer for peer in PEERS}
+        named = without.split("+") if without else []
+        for name in named:
+            if name not in known:
+                raise unknown_name("engine", name, known)
+        self._left_out = [known[name] for name in named]
 
     def arms(self, setup: Setup) -> Sequence[Arm]:
         """Ours, plain and as it comes, and every way of answering of every other engine."""
@@ -72,7 +85,11 @@ class Peers(Experiment):
             PLAIN_ARM,
             OURS,
             *(drafted if _draft_model(setup) else ()),
-            *(Arm(name=contestant.name) for contestant in contestants(quick=setup.quick)),
+            *(
+                Arm(name=contestant.name)
+                for contestant in contestants(quick=setup.quick)
+                if contestant.peer not in self._left_out
+            ),
         ]
 
     def warm_up(self, bench: Bench, arms: Sequence[Arm]) -> None:
@@ -131,8 +148,6 @@ class Peers(Experiment):
                 decode_ms=decode_ms,
                 total_ms=first_ms + decode_ms,
             ),
-            prompt_tokens=asked,
-            text=llm.tokenizer.decode(tokens),
         )
 
     def section(self, results: Results) -> Section:
@@ -146,6 +161,8 @@ class Peers(Experiment):
                 verdict("Outrider", results.total(OURS.name, fastest), f"the fastest, {fastest}"),
                 verdict("Plain decoding", results.total(PLAIN_ARM.name, fastest), "that"),
             ]
+        if self._left_out:
+            findings.append(f"Left out, as asked: {', '.join(self._left_out)}.")
         missing = _missing(results)
         if missing:
             findings.append(

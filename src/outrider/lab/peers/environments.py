@@ -197,8 +197,8 @@ def _once(target: Path, what: str, made_from: str, make: Callable[[], None]) -> 
         if finished.exists() and finished.read_text(encoding="utf-8") == made_from:
             return
         print(
-            f"Making {what} in {target}; this happens once, and building takes ten to twenty "
-            "minutes on two cores.",
+            f"Making {what} in {target}; this happens once and takes some minutes, with a build "
+            "some twenty.",
             file=sys.stderr,
         )
         shutil.rmtree(target, ignore_errors=True)
