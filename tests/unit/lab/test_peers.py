@@ -169,3 +169,14 @@ def test_a_draft_model_takes_part_on_our_side_too() -> None:
 def test_it_runs_only_where_it_is_named() -> None:
     assert "peers" not in runs.all_experiments()
     assert "baseline" in runs.all_experiments()
+
+
+def test_engines_can_be_left_out_and_the_report_says_so(tmp_path: Path) -> None:
+    with toy_llm() as llm:
+        folder = runs.begin(tmp_path / "run", llm, ["peers:without=vllm"], toy_setup(), {})
+        runs.go_on(llm, folder, lambda progress: None)
+    _, (chapter,) = report.write(folder)
+    assert ABSENT.name not in {m.arm for m in folder.measurements()}
+    assert "Left out, as asked: vLLM." in chapter.section.findings
+    with pytest.raises(UsageError, match="engine 'vlm'"):
+        Peers(without="vlm")

@@ -199,13 +199,14 @@ def _transformers() -> Iterator[Contestant]:
 
 
 def _vllm() -> Iterator[Contestant]:
-    for lookup in (0, *VLLM_LOOKUPS):
+    for lookup, compiled in product((0, *VLLM_LOOKUPS), (True, False)):
+        drafted = f"{lookup} tokens" if lookup else ""
         yield Contestant(
             peer=VLLM,
             mode="n-gram" if lookup else "plain",
-            setting=f"{lookup} tokens" if lookup else "",
+            setting=", ".join(filter(None, (drafted, "" if compiled else "not compiled"))),
             file=BFLOAT16,
-            arguments=(f"--lookup={lookup}",),
+            arguments=(f"--lookup={lookup}", *(() if compiled else ("--eager",))),
         )
 
 

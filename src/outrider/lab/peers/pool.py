@@ -43,19 +43,22 @@ class Pool:
     def generate(
         self, contestant: Contestant, tokens: Sequence[int], max_tokens: int, stop: Sequence[int]
     ) -> dict[str, Any]:
-        """The answer of a side that has forgotten what it learnt before; see `Side.generate`.
+        """The answer of a side that has learnt nothing before; see `Side.generate`.
+
+        It forgets as soon as it has answered, so that it holds no more than it must until then.
 
         Raises:
             OutriderError: the side cannot be started, or ended; the next question starts it again.
         """
         side = self._side(contestant)
         try:
+            said = side.generate(tokens, max_tokens, stop=stop, options=contestant.options)
             side.forget()
-            return side.generate(tokens, max_tokens, stop=stop, options=contestant.options)
         except OutriderError:
             self._sides = {key: kept for key, kept in self._sides.items() if kept is not side}
             side.close()
             raise
+        return said
 
     def close(self) -> None:
         """End all sides."""

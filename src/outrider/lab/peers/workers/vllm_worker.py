@@ -19,7 +19,7 @@ LONGEST_MATCH, SHORTEST_MATCH = 4, 2
 class Peer:
     """An engine in this process; every prompt is computed whole."""
 
-    def __init__(self, model: str, *, context: int, lookup: int) -> None:
+    def __init__(self, model: str, *, context: int, lookup: int, eager: bool) -> None:
         drafting = {
             "method": "ngram",
             "num_speculative_tokens": lookup,
@@ -33,6 +33,7 @@ class Peer:
             max_model_len=context,
             max_num_seqs=1,
             enable_prefix_caching=False,
+            enforce_eager=eager,
             speculative_config=drafting if lookup else None,
         ).llm_engine
         self._asked = 0
@@ -65,10 +66,11 @@ def main() -> None:
     """Load, report, then answer."""
     arguments = parser(__doc__)
     arguments.add_argument("--lookup", type=int, default=0, help="drafted tokens; 0 is plain")
+    arguments.add_argument("--eager", action="store_true", help="compile nothing")
     given = arguments.parse_args()
 
     def load() -> Peer:
-        return Peer(given.model, context=given.context, lookup=given.lookup)
+        return Peer(given.model, context=given.context, lookup=given.lookup, eager=given.eager)
 
     peer, seconds = load_often(given.loads, load, lambda loaded: None)
     report = {
@@ -78,6 +80,7 @@ def main() -> None:
             "threads": given.threads,
             "context": given.context,
             "lookup": given.lookup,
+            "compiled": not given.eager,
             "match": [SHORTEST_MATCH, LONGEST_MATCH] if given.lookup else None,
         },
     }
