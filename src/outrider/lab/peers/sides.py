@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from outrider.errors import OutriderError
+
+PATIENCE: Final = 1800.0
+"""Seconds without a word after which a worker is given up; some compile when they are loaded."""
 
 
 class Side:
@@ -127,6 +131,11 @@ class Side:
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
+        # Nothing is buffered: a worker says one line at a time.
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            raise OutriderError(
+                f"The worker of {self.name} said nothing for {PATIENCE / 60:.0f} minutes."
+            )
         line = self._process.stdout.readline()
         if not line:
             raise self._ended()

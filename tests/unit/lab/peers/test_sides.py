@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from outrider.errors import OutriderError
+from outrider.lab.peers import sides
 from outrider.lab.peers.contestants import WORKERS
 from outrider.lab.peers.sides import Side
 
@@ -122,3 +123,10 @@ def test_a_worker_that_ends_says_why(side: Side) -> None:
 def test_a_worker_that_never_begins_is_an_error() -> None:
     with pytest.raises(OutriderError, match="worker of broken ended: without a word"):
         Side("broken", [sys.executable, "-c", "pass"])
+
+
+def test_a_worker_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "PATIENCE", 0.05)
+    silent = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(OutriderError, match="worker of mute said nothing for 0 minutes"):
+        Side("mute", silent)
