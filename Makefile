@@ -40,9 +40,9 @@ certify: .venv/package.done  ## a prompt of each category: speculation says what
 	$(BIN)/outrider pull $(MODEL)
 	$(BIN)/outrider certify --model $(MODEL) --batch --limit 13 --max-tokens 24 $(CERTIFY_ARGS)
 
-certify-full: .venv/package.done  ## every prompt of PROMPTS=file, or of our own
+certify-full: .venv/package.done  ## every prompt of PROMPTS=file (or a set by name), or of our own
 	$(BIN)/outrider pull $(MODEL)
-	$(BIN)/outrider certify --model $(MODEL) --batch $(if $(PROMPTS),--prompts $(PROMPTS)) $(CERTIFY_ARGS)
+	$(BIN)/outrider certify --model $(MODEL) --batch $(if $(PROMPTS),--prompts $(PROMPTS),--limit 104) $(CERTIFY_ARGS)
 
 check: .venv/dev.done  ## formatting, lint, types, direction of imports
 	$(BIN)/ruff format --check

@@ -44,7 +44,8 @@ from outrider.lab.environment import machine, versions
 from outrider.lab.peers import environments
 from outrider.lab.peers.copies import SAME_FILE, copy_of, describe
 from outrider.models.gguf import GgufFile
-from outrider.prompts import BUILT_IN, Prompt, read_prompts
+from outrider.prompts import Prompt
+from outrider.tasks import load_prompts
 from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
 from outrider.types import Message
@@ -120,11 +121,10 @@ def compare(
     path = models.ensure(comparison.model)
     models_of = {kind: copy_of(path, kind, copies) for kind in (SAME_FILE, *comparison.files)}
     metadata = GgufFile(path).metadata
-    prompts = read_prompts(given.prompts)
     tasks = (
-        ask(metadata, read_prompts(given.prompts, given.limit))
+        ask(metadata, load_prompts(given.prompts, given.limit))
         if scenario.prompt_tokens is None
-        else [fill(metadata, prompts, scenario.prompt_tokens)]
+        else [fill(metadata, load_prompts(given.prompts), scenario.prompt_tokens)]
     )
     threads = choose_threads(given.threads)
     interpreters = Interpreters(given.peer_python, given.peer_python_avx2)
@@ -160,7 +160,7 @@ def compare(
             "repeats": repeats,
             "threads": threads,
             "build": asdict(comparison.build),
-            "prompt_file": given.prompts.name,
+            "prompt_file": Path(given.prompts).name if given.prompts else "built in",
             "interval_over": "prompts" if len(tasks) > 1 else "repeats",
         },
         "sides": {side.name: side.report for side in sides},
@@ -186,7 +186,7 @@ def parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"measure this one ({', '.join(COMPARISONS)}); may be given several times",
     )
-    add("--prompts", type=Path, default=BUILT_IN)
+    add("--prompts", help="a file, or a set by name; default: 26 prompts of our own")
     add("--limit", type=int, help="this many prompts, evenly over categories")
     add("--repeats", type=int, help="of each prompt; default: what each comparison says")
     add("--threads", type=int, help="of every side; default: the physical cores")

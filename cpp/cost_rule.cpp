@@ -1,6 +1,7 @@
 #include "cost_rule.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "error.hpp"
@@ -23,9 +24,8 @@ constexpr double kForget = 0.95;
 // Where drafting is cheap, one step in so many is learned from, and times are looked up anew: a
 // step is short, and what is done beside its pass is not to be noticed. With several sequences it
 // is one in as many fewer, for their steps are longer, and what drafts cost them decides more
-// narrowly; but one in two at the most.
+// narrowly.
 constexpr std::int64_t kLookEvery = 8;
-constexpr std::int64_t kLookLeast = 2;
 
 }  // namespace
 
@@ -34,9 +34,10 @@ CostRule::CostRule(const PassTimes& passes, std::int64_t max_nodes, double gain)
 
 // Whether to look times up anew at a step of so many sequences, or to learn from it.
 bool CostRule::due(std::size_t sequences) const {
-  if (calls_.paused()) return called_ || steps_ % kLookEvery == 0;
+  const Calls& calls = account_->calls;
+  if (calls.paused()) return called_ || steps_ % kLookEvery == 0;
   const auto each = static_cast<std::int64_t>(std::max<std::size_t>(sequences, 1));
-  return !calls_.cheap() || steps_ % std::max(kLookEvery / each, kLookLeast) == 0;
+  return !calls.cheap() || steps_ % std::max<std::int64_t>(kLookEvery / each, 1) == 0;
 }
 
 bool CostRule::passed(std::size_t sequences) {
@@ -53,13 +54,16 @@ DraftLimits CostRule::limit(const std::vector<std::int64_t>& ids,
   const bool new_text = std::any_of(ids.begin(), ids.end(), [&](std::int64_t id) {
     return std::find(ids_.begin(), ids_.end(), id) == ids_.end();
   });
-  called_ = max_nodes_ > 0 && calls_.due(new_text);
+  account_ =
+      &accounts_[std::min<std::size_t>(std::bit_width(ids.size() - !ids.empty()), kAccounts - 1)];
+  Calls& calls = account_->calls;
+  called_ = max_nodes_ > 0 && calls.due(new_text);
   ids_ = ids;
   contexts_ = contexts;
   DraftLimits limits{0, std::vector<double>(ids.size(), 0.0)};
   if (!called_) return limits;
   const double usual = std::max(kFewNodes, std::ceil(2.0 * worth_));
-  const double most = std::min(static_cast<double>(max_nodes_), calls_.most_nodes());
+  const double most = std::min(static_cast<double>(max_nodes_), calls.most_nodes());
   limits.nodes = static_cast<std::int64_t>(std::min(most, usual));
   const auto sequences = static_cast<std::int64_t>(ids.size());
   const std::int64_t further = std::min(max_nodes_ * sequences, budget);
@@ -73,9 +77,9 @@ DraftLimits CostRule::limit(const std::vector<std::int64_t>& ids,
   look_up(rows, decoding, static_cast<std::size_t>(further));
   double rate = static_cast<double>(decoding) / times_[0];
   double row_ms = row_ms_;
-  if (calls_.node_ms() > 0.0) {
-    rate = std::max(rate, rate_);
-    row_ms += calls_.node_ms() / static_cast<double>(sequences);
+  if (calls.node_ms() > 0.0) {
+    rate = std::max(rate, account_->rate);
+    row_ms += calls.node_ms() / static_cast<double>(sequences);
   }
   for (std::size_t i = 0; i < contexts.size(); ++i) {
     limits.probability[i] = rate * (row_ms + passes_.row_ms(contexts[i]));
@@ -96,7 +100,7 @@ void CostRule::look_up(const SequenceRows& rows, std::size_t decoding, std::size
   const auto first_others =
       rows.begin() + static_cast<std::ptrdiff_t>(std::min(decoding, rows.size()));
   const double prompts_ms = others ? times_[0] - passes_.ms({rows.begin(), first_others}) : 0.0;
-  for (double& ms : times_) ms += calls_.ms() + rest_ms_ - prompts_ms;
+  for (double& ms : times_) ms += account_->calls.ms() + rest_ms_ - prompts_ms;
 }
 
 std::vector<std::vector<std::int32_t>> CostRule::choose(std::vector<Candidates> drafts,
@@ -135,8 +139,9 @@ void CostRule::observe(const SequenceRows& rows, std::int64_t accepted, const St
   const auto sequences = static_cast<double>(rows.size());
   const double tokens = sequences + static_cast<double>(accepted);
   const double rate = tokens / (pass_ms + ms.draft);
-  rate_ += rate_ > 0.0 ? (rate - rate_) / kRateMemory : rate;
-  calls_.record(ms.draft, nodes_, tokens * plain_ms / sequences - pass_ms, plain_ms);
+  double& usual = account_->rate;
+  usual += usual > 0.0 ? (rate - usual) / kRateMemory : rate;
+  account_->calls.record(ms.draft, nodes_, tokens * plain_ms / sequences - pass_ms, plain_ms);
 }
 
 }  // namespace outrider

@@ -1,6 +1,7 @@
 // The arithmetic of the controller `cost`; see outrider.control.cost for what it does and why.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -29,6 +30,8 @@ struct DraftLimits {
 class CostRule {
  public:
   CostRule(const PassTimes& passes, std::int64_t max_nodes, double gain);
+  CostRule(const CostRule&) = delete;
+  CostRule& operator=(const CostRule&) = delete;
 
   // Before drafting, once a step. `ids` and `contexts` are those of the sequences to be drafted
   // for, `rows` what the pass holds already: first the sequences that decode, one row each.
@@ -49,8 +52,17 @@ class CostRule {
   bool due(std::size_t sequences) const;
   void look_up(const SequenceRows& rows, std::size_t decoding, std::size_t further);
 
+  // What calling the drafter brings differs with the number of sequences: where rows are free for
+  // two they are not for eight. So each power of two has an account of its own.
+  struct Account {
+    Calls calls;
+    double rate = 0.0;  // tokens a millisecond with drafts
+  };
+  static constexpr std::size_t kAccounts = 8;
+
   PassTimes passes_;
-  Calls calls_;
+  std::array<Account, kAccounts> accounts_;
+  Account* account_ = &accounts_[0];  // of the step at hand
   std::int64_t max_nodes_;
   double gain_;
   std::int64_t steps_ = 0;
@@ -71,7 +83,6 @@ class CostRule {
   std::vector<double> times_;
   double row_ms_ = 0.0;
 
-  double rate_ = 0.0;     // tokens a millisecond with drafts
   double rest_ms_ = 0.0;  // what a step takes beside pass and drafting
   std::int64_t rests_ = 0;
   double worth_;  // the largest draft found worth verifying lately

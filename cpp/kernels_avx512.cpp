@@ -24,7 +24,7 @@ namespace avx512 {
 constexpr int kVectors = kBlock / kLanes;
 
 // How far ahead of the weights in use the next ones are fetched, in bytes.
-constexpr int kAhead = 4096;
+constexpr int kAhead = 6144;
 
 inline V from_bytes(const uint8_t* p) {
   return _mm512_cvtepi32_ps(
@@ -73,7 +73,7 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
     const uint8_t* own = record + code_bytes(L);
     const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
     for (int line = 0; line < record_bytes(L); line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(record + line + kAhead), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(record + line + kAhead), _MM_HINT_T0);
     }
     __m512i dot[R][kVectors], code_sum[kVectors];
 #pragma GCC unroll 16

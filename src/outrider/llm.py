@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 from outrider import models, registry
-from outrider.decode import Loop
+from outrider.decode import PREFILL_CHUNK, Loop
 from outrider.engines.base import TargetModel
 from outrider.engines.native import NativeEngine
 from outrider.errors import CapacityError, ModelFileError, UsageError
 from outrider.models.gguf import GgufFile
+from outrider.parts import Load
 from outrider.plan import Plan
 from outrider.runner import Runner
 from outrider.sampling import draw_seed
@@ -68,6 +69,8 @@ class LLM:
             trained for.
         cache_budget: bytes for the key-value cache; None takes enough for one full context.
         max_streams: completions computed at the same time, at most.
+        prefill_chunk: rows of prompts in one pass at most; while a longer prompt is read, others
+            say a token after each chunk of it.
         kernel: instruction set; None takes OUTRIDER_KERNEL, else the best one here.
         plan: how to speculate, or the file that says so; None takes the default plan, which drafts
             from several free sources as far as that saves time. The next five change single parts
@@ -83,6 +86,8 @@ class LLM:
         accept_terms: accept the terms the model comes under, and those of its draft model.
         progress: told how far the model's download is, and then its loading, by the calling
             thread. What it raises ends either.
+        load_part: finds a plug-in by its group and name; what measures hands over one that watches
+            the parts it finds.
 
     Raises:
         UsageError: an argument cannot be honoured.
@@ -99,6 +104,7 @@ class LLM:
         context: int | None = None,
         cache_budget: int | None = None,
         max_streams: int = MAX_STREAMS,
+        prefill_chunk: int = PREFILL_CHUNK,
         kernel: str | None = None,
         plan: Plan | str | os.PathLike[str] | None = None,
         drafter: str | None = None,
@@ -110,9 +116,12 @@ class LLM:
         seed: int | None = None,
         accept_terms: bool = False,
         progress: Callable[[models.Progress], None] | None = None,
+        load_part: Load = registry.load,
     ) -> None:
         if max_streams < 1:
             raise UsageError(f"max_streams has to be at least 1, not {max_streams}.")
+        if prefill_chunk < 1:
+            raise UsageError(f"prefill_chunk has to be at least 1 row, not {prefill_chunk}.")
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise UsageError(f"seed has to lie in [0, {MAX_SEED}], not {seed}.")
         self.speculation, self._why_plain = _switch(speculation)
@@ -144,7 +153,13 @@ class LLM:
         self.engine, self.tokenizer = model.engine, model.tokenizer
         # Promise 2: what a pass costs here is known before the first draft is.
         _ = self.engine.cost
-        loop = Loop(self.engine, max_streams=max_streams, plan=self.plan)
+        loop = Loop(
+            self.engine,
+            max_streams=max_streams,
+            plan=self.plan,
+            load=load_part,
+            prefill_chunk=prefill_chunk,
+        )
         if self.speculation:
             loop.prepare()
         self._draft_facts = loop.facts

@@ -1,9 +1,9 @@
-"""Prompt files: JSON lines or plain text, with or without categories."""
+"""Prompts: those of files (JSON lines or plain text), and some of our own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from operator import attrgetter
@@ -16,11 +16,19 @@ from outrider.types import Message, Request
 
 T = TypeVar("T")
 
-TEXT_KEYS = ("turns", "prompt", "question")
-ID_KEYS = ("id", "question_id")
+TEXT_KEYS = ("turns", "prompt", "question", "problem")
+ID_KEYS = ("id", "question_id", "task_id", "unique_id")
+SUBJECT_KEYS = ("subject", "category", "type")
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""The names of choices, in their order."""
 
 BUILT_IN = Path(__file__).parent / "data" / "prompts.jsonl"
-"""Prompts of our own, of 13 categories, for whoever measures without a file."""
+"""Prompts of our own, for whoever measures without a file: eight of each category of Spec-Bench.
+
+They stand in rounds of one a category, so that the first 13 are one of each, the first 26 two.
+https://github.com/hemingkx/Spec-Bench
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +56,8 @@ class Prompt:
 def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
     """The prompts of a file.
 
-    A line of a JSON-lines file is an object with one of `turns` (a list of texts), `prompt` and
-    `question`, and optionally `category` and `id` or `question_id`; its other keys are the data
-    set's own. Any other file is plain text with a prompt a line. Blank lines are skipped.
+    A line of a JSON-lines file is an object, read as in `prompt_from`. Any other file is plain text
+    with a prompt a line. Blank lines are skipped.
 
     Args:
         path: the file; it is JSON lines if its name ends in .jsonl or its first line is an object.
@@ -117,14 +124,30 @@ def _from_json(line: str, index: int, place: str) -> Prompt:
         values = json.loads(line)
     except ValueError as error:
         raise UsageError(f"{place.capitalize()} is not valid JSON: {error}.") from error
-    given = [key for key in TEXT_KEYS if isinstance(values, dict) and key in values]
+    return prompt_from(values if isinstance(values, dict) else {}, index, place)
+
+
+def prompt_from(row: Mapping[str, Any], index: int, place: str) -> Prompt:
+    """The prompt that a row of a file or of a data set holds.
+
+    Args:
+        row: an object with one of `turns` (a list of texts), `prompt`, `question` and `problem`,
+            and optionally `choices`, which are asked with it, and a category and an id under one
+            of `SUBJECT_KEYS` and `ID_KEYS`; other keys are the set's own.
+        index: of the row among the prompts.
+        place: what an error calls it.
+
+    Raises:
+        UsageError: the row has none of the keys, or several, or a value of another kind.
+    """
+    given = [key for key in TEXT_KEYS if key in row]
     if len(given) != 1:
         raise UsageError(
             f"{place.capitalize()} has to be an object with exactly one of "
             f"{', '.join(TEXT_KEYS)}; found: {', '.join(given) or 'none'}."
         )
     (key,) = given
-    turns = values[key] if key == "turns" else [values[key]]
+    turns = row[key] if key == "turns" else [row[key]]
     if (
         not isinstance(turns, list)
         or not turns
@@ -132,16 +155,37 @@ def _from_json(line: str, index: int, place: str) -> Prompt:
     ):
         kind = "a list of non-empty texts" if key == "turns" else "a non-empty text"
         raise UsageError(f"{key!r} in {place} has to be {kind}.")
+    if choices := choices_of(row, place):
+        turns = [f"{turns[0]}\n{lettered(choices)}", *turns[1:]]
     return Prompt(
         index,
         tuple(turns),
-        _label(values, "category", place),
-        next((_label(values, key, place) for key in ID_KEYS if key in values), None),
+        _label(row, SUBJECT_KEYS, place),
+        _label(row, ID_KEYS, place),
     )
 
 
-def _label(values: dict[str, Any], key: str, place: str) -> str | None:
-    value = values.get(key)
-    if value is not None and not isinstance(value, str | int):
+def choices_of(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    """The answers to choose from that a row offers; none where it is no question of that kind.
+
+    Raises:
+        UsageError: they are no list, or more than there are letters.
+    """
+    choices = row.get("choices") or []
+    if not isinstance(choices, list) or len(choices) > len(LETTERS):
+        raise UsageError(f"'choices' in {place} has to be a list of at most {len(LETTERS)} texts.")
+    return tuple(map(str, choices))
+
+
+def lettered(choices: Iterable[str]) -> str:
+    """Choices, a line each, with their letters."""
+    return "\n".join(f"{name}. {choice}" for name, choice in zip(LETTERS, choices, strict=False))
+
+
+def _label(row: Mapping[str, Any], keys: Iterable[str], place: str) -> str | None:
+    key = next((key for key in keys if row.get(key) is not None), None)
+    if key is None:
+        return None
+    if not isinstance(row[key], str | int):
         raise UsageError(f"{key!r} in {place} has to be a text or a number.")
-    return None if value is None else str(value)
+    return str(row[key])

@@ -17,7 +17,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,8 +204,8 @@ class Verifier(ABC):
             right where it was not the token drawn that decided whether it is verified.
     """
 
-    lossy: ClassVar[bool] = False
-    weighs_draws: ClassVar[bool] = False
+    lossy: bool = False
+    weighs_draws: bool = False
 
     @abstractmethod
     def verify(

@@ -9,6 +9,7 @@ import synthetic
 from outrider.drafters.base import Drafter, NoDrafter
 from outrider.drafters.early_exit import EarlyExitDrafter
 from outrider.drafters.free import NgramDrafter, RecycleDrafter, SuffixDrafter
+from outrider.drafters.instruments import PerturbedDrafter, RandomDrafter
 from outrider.drafters.mixed import MixedDrafter
 from outrider.drafters.model import model_drafter
 from outrider.drafters.quantized import QuantizedDrafter
@@ -131,3 +132,38 @@ class TestEarlyExit(_OnTrees):
 class TestEarlyExitOfTrees(_OnTrees):
     def make(self, target: TargetModel) -> Drafter:
         return EarlyExitDrafter(target, layers=2, branch=2)
+
+
+class TestPerturbed(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return PerturbedDrafter(target, noise=0.5)
+
+
+class TestPerturbedOnChains(_OnChains):
+    def make(self, target: TargetModel) -> Drafter:
+        return PerturbedDrafter(target, noise=0.5)
+
+
+class TestPerturbedOfTrees(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return PerturbedDrafter(target, noise=0.5, branch=3)
+
+
+class TestPerturbedThatDraws(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return PerturbedDrafter(target, noise=0.5, draws=True)
+
+
+class TestPerturbedOnFiles(_OnFiles):
+    def make(self, target: TargetModel) -> Drafter:
+        return PerturbedDrafter(target)
+
+
+class TestRandom(_OnTrees):
+    def make(self, target: TargetModel) -> Drafter:
+        return RandomDrafter(target)
+
+
+class TestRandomOnChains(_OnChains):
+    def make(self, target: TargetModel) -> Drafter:
+        return RandomDrafter(target)

@@ -119,6 +119,8 @@ def test_a_plan_that_says_something_else_is_found_out(
     ("wrong", "why"),
     [
         (["--prompts", "nowhere.jsonl"], "The prompt file nowhere.jsonl cannot be read"),
+        (["--prompts", "gsm8"], "Unknown set of prompts 'gsm8'; did you mean 'gsm8k'"),
+        (["--prompts", "hf:gsm8k"], "'hf:gsm8k' names no data set of the hub; write hf:owner/name"),
         (["--limit", "0"], "The limit has to be at least 1 prompt"),
         (["--plan", "nowhere.json"], "The plan nowhere.json cannot be read"),
         (["--plan", "ngarm"], "did you mean 'ngram'"),
@@ -135,6 +137,15 @@ def test_what_cannot_be_measured_is_an_error(model_path: Path, wrong: list[str],
     result = bench(model_path, *wrong)
     assert result.exit_code == 2, result.stderr
     assert why in result.stderr
+
+
+def test_a_set_by_name_is_measured(model_path: Path) -> None:
+    settings = ("--limit", "3", "--max-tokens", "4", "--repeats", "1")
+    result = bench(model_path, "--prompts", "arithmetic:count=9,seed=1", *settings, "--json")
+
+    values = json.loads(result.stdout)
+    assert (values["given"]["prompts"], values["prompts"]) == ("arithmetic:count=9,seed=1", 3)
+    assert values["plans"][1]["categories"].keys() == {"arithmetic"}
 
 
 def test_drafters_are_not_warmed_on_what_is_measured(model_path: Path, prompts: Path) -> None:

@@ -75,6 +75,8 @@ def test_the_evaluation_writes_a_report(file: Path) -> None:
     assert values["questions"] + values["trained"] == 70
     assert values["stages"][1]["ms"] == 40
     assert file.with_name("other.md").exists()
+    asked = outrider("eval", file, "-o", file.with_name("other"), "--early-stop-rate", 1)
+    assert "Asked for early stop rate 1: λ = " in " ".join(asked.stdout.split())
     none = outrider("eval", file, "--task", "svamp")
     assert none.exit_code == 2
     assert "No question of 'svamp' was collected" in none.stderr
@@ -96,6 +98,33 @@ def test_questions_are_answered(file: Path) -> None:
     assert [s["stage"] for s in answers[0]["asked"]] == ["at once", "shown"]
     assert all(0 < s["score"] < 1 for a in answers for s in a["asked"])
     assert all(a["complexity"] in ("simple", "medium", "complex") for a in answers)
+
+
+def test_a_cascade_answers_a_set_of_questions(file: Path) -> None:
+    asked = file.with_name("sums.jsonl")
+    asked.write_text(
+        '{"question": "What is 2 + 3?", "answer": "5", "subject": "algebra"}\n'
+        '{"question": "What is 9 * 9?", "answer": "81", "subject": "algebra"}\n'
+    )
+    output, profile = file.with_name("answers.jsonl"), file.with_name("profile.toml")
+    profile.write_text(
+        '[subjects.algebra]\nsystem = "Be brief."\nmax_tokens = 12\n'
+        "sampling = { temperature = 0.9 }\n"
+    )
+    call = [
+        *("answer", str(asked), "--profile", str(profile)), "-m", str(file), "-o", str(output),
+    ]  # fmt: skip
+    found = CliRunner().invoke(app, call)
+    assert found.exit_code == 0, found.output
+    assert "with their own sampling" in found.stderr
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [line["error"] for line in lines] == [None, None]
+    assert all(line["text"] and line["tokens"] for line in lines)
+    facts = json.loads(output.with_name("answers.run.json").read_text())
+    assert facts["model"] == str(file)
+    refused = CliRunner().invoke(app, [*call, "--drafter", "none"])
+    assert refused.exit_code == 2
+    assert "--drafter is for a model file here; the stages of" in refused.stderr
 
 
 def test_what_cannot_be_honoured_is_said(file: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typer.testing import CliRunner, Result
 
 from outrider import registry
 from outrider.cli.app import app
-from outrider.cli.lab import duration
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +44,7 @@ def test_a_run_leaves_everything(folder: Path) -> None:
 
     assert description["given"]["limit"] == 2
     assert description["setup"]["max_tokens"] == 6
+    assert description["setup"]["formats"] == ["F16", "Q8_0", "Q4_0"]
     assert description["kernel"]
     assert len(keys(folder)) == len(set(keys(folder))) == 2 * 3 + 2
     for name in ("speculation", "speculation-theory", "memory"):
@@ -82,7 +82,7 @@ def test_a_run_does_not_differ_from_itself(folder: Path) -> None:
     values = json.loads(result.stdout)
     assert [arm["ratio"] for arm in values["arms"]] == [1.0, 1.0]
     assert values["settings"] == []
-    assert "No difference in 2 comparisons." in shown.stdout
+    assert "No difference beyond 10% in 2 comparisons." in shown.stdout
 
 
 def test_a_report_is_written_again(folder: Path) -> None:
@@ -136,9 +136,3 @@ def test_without_matplotlib_nothing_is_begun(
     assert result.exit_code == 2
     assert "pip install 'outrider[plot]'" in result.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_durations_for_people() -> None:
-    assert duration(400) == "0:00"
-    assert duration(95_000) == "1:35"
-    assert duration(3_661_000) == "1:01:01"

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from outrider.engines.base import HISTORY, Rows
 from outrider.engines.native import NativeEngine
 from outrider.lab.environment import machine, versions
+from outrider.lab.fidelity import teacher_forced
+from outrider.lab.passages import read_passages
 from outrider.models.gguf import GgufFile
 from outrider.text import Tokenizer
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.reference
 
-PASSAGES = Path(__file__).with_name("passages.jsonl")
+GENERATED = Path(__file__).with_name("generated.jsonl")
+"""Beside the passages of the package: conversations that the default model has written itself."""
 CHUNK = 96
 
 
@@ -119,37 +120,20 @@ def by_transformers(path: Path, texts: list[list[int]]) -> Iterator[Tensor]:
         yield logits
 
 
-def by_engine(engine: NativeEngine, tokens: list[int]) -> Iterator[NDArray[np.float32]]:
-    """The logits of a text, computed in chunks, as prompts are: float32[chunk, vocab_size]."""
-    sequence = engine.open([], len(tokens), share=False)
-    for start in range(0, len(tokens), CHUNK):
-        chunk = np.array(tokens[start : start + CHUNK], np.int32)
-        n = len(chunk)
-        outcome = engine.forward(
-            Rows(
-                sequence=np.full(n, sequence.id, np.int32),
-                token=chunk,
-                parent=np.arange(HISTORY, n + HISTORY, dtype=np.int32),
-                commit=np.ones(n, np.bool_),
-                want_logits=np.ones(n, np.bool_),
-            )
-        )
-        yield outcome.numpy(range(n))
-    engine.close(sequence)
-
-
 def compare(path: Path, texts: list[list[int]], engines: list[NativeEngine]) -> list[Agreement]:
     """How close each engine is to transformers."""
     import torch
 
     comparisons = [Comparison() for _ in engines]
     for tokens, logits in zip(texts, by_transformers(path, texts), strict=True):
-        chunks = zip(logits.split(CHUNK), *(by_engine(e, tokens) for e in engines), strict=True)
+        chunks = zip(
+            logits.split(CHUNK), *(teacher_forced(e, tokens, CHUNK) for e in engines), strict=True
+        )
         for i, (expected, *found) in enumerate(chunks):
             following = tokens[i * CHUNK + 1 : (i + 1) * CHUNK + 1]
             reference = log_softmax(expected)
-            for comparison, ours in zip(comparisons, found, strict=True):
-                comparison.add(following, reference, log_softmax(torch.from_numpy(ours)))
+            for comparison, got in zip(comparisons, found, strict=True):
+                comparison.add(following, reference, log_softmax(torch.from_numpy(got)))
     return [comparison.result() for comparison in comparisons]
 
 
@@ -176,10 +160,9 @@ def write_record(path: Path, engine: NativeEngine, at_least: int, found: Agreeme
 def passages(path: Path, at_least: int) -> list[list[int]]:
     """The passages as token ids, joined to texts of so many tokens; control tokens count."""
     tokenizer = Tokenizer.from_metadata(GgufFile(path).metadata)
-    lines = PASSAGES.read_text(encoding="utf-8").splitlines()
     texts: list[list[int]] = []
-    for line in lines:
-        tokens = tokenizer.encode(json.loads(line)["text"], parse_special=True)
+    for passage in (*read_passages(), *read_passages(GENERATED)):
+        tokens = tokenizer.encode(passage.text, parse_special=True)
         if texts and len(texts[-1]) < at_least:
             texts[-1] += tokens
         else:

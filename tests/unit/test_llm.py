@@ -438,6 +438,7 @@ def test_files_that_are_no_model_are_named(tmp_path: Path, model_path: Path) -> 
     ("arguments", "message"),
     [
         ({"max_streams": 0}, "max_streams"),
+        ({"prefill_chunk": 0}, "prefill_chunk"),
         ({"seed": -1}, "seed"),
         ({"drafter": "ngrm"}, "did you mean 'ngram'"),
         ({"controller": "fixd"}, "did you mean 'fixed'"),

@@ -35,6 +35,21 @@ def test_json_lines_of_every_kind(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_of_public_sets(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "file.jsonl",
+        {"task_id": "HumanEval/0", "prompt": "def f():\n", "entry_point": "f"},
+        {"problem": "Solve $x=1$.", "subject": "Algebra", "level": 2, "unique_id": "test/1"},
+        {"question": "Which is blue?", "choices": ["grass", "sky"], "subject": None, "type": "x"},
+    )
+
+    assert read_prompts(path) == [
+        Prompt(0, ("def f():\n",), None, "HumanEval/0"),
+        Prompt(1, ("Solve $x=1$.",), "Algebra", "test/1"),
+        Prompt(2, ("Which is blue?\nA. grass\nB. sky",), "x"),
+    ]
+
+
 def test_json_lines_are_known_by_their_first_line(tmp_path: Path) -> None:
     path = write(tmp_path / "prompts.txt", {"prompt": "hello"})
 
@@ -58,13 +73,18 @@ def test_byte_order_mark_and_carriage_returns_are_no_part_of_a_prompt(tmp_path: 
     ("lines", "message"),
     [
         ([{"prompt": "a"}, "{broken"], "Line 2 .*not valid JSON"),
-        ([{"prompt": "a"}, "", {"text": "b"}], "Line 3 .*turns, prompt, question; found: none"),
+        (
+            [{"prompt": "a"}, "", {"text": "b"}],
+            "Line 3 .*turns, prompt, question, problem; found: none",
+        ),
         ([{"prompt": "a", "question": "b"}], "found: prompt, question"),
         ([{"turns": []}], "'turns' in line 1 .*non-empty texts"),
         ([{"turns": "hello"}], "'turns' in line 1"),
         ([{"prompt": ""}], "'prompt' in line 1"),
         ([{"prompt": 3}], "'prompt' in line 1"),
         ([{"prompt": "a", "category": ["b"]}], "'category' in line 1"),
+        ([{"question": "a", "choices": {"text": ["b"]}}], "'choices' in line 1 .*to be a list"),
+        ([{"question": "a", "choices": ["b"] * 27}], "'choices' in line 1 .*at most 26 texts"),
         ([{"prompt": "a"}, ["b"]], "Line 2 .*found: none"),
         (["", "  "], "holds no prompt"),
     ],

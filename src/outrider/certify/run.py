@@ -40,6 +40,7 @@ from outrider.certify.compare import (
 from outrider.certify.salt import Guide, SaltedDrafter
 from outrider.decode import Loop
 from outrider.drafters.base import Drafter
+from outrider.drafters.instruments import INSTRUMENTS
 from outrider.engines.base import TargetModel
 from outrider.errors import OutriderError, SamplingError, UsageError
 from outrider.parts import Load
@@ -149,6 +150,9 @@ class Certifier:
         usable = []
         for name in registry.names("drafters"):
             if name == "none":
+                continue
+            if name in INSTRUMENTS:
+                self.left_out.append((name, "an instrument of the lab; tried where it is named"))
                 continue
             try:
                 self.load("drafters", name)(self.engine)

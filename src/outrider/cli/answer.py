@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli import answer_report
+from outrider.cli.cascade_files import is_cascade, open_cascade
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
@@ -23,7 +24,7 @@ from outrider.cli.options import (
     SpeculationOptions,
     command,
 )
-from outrider.cli.output import print_json
+from outrider.cli.output import note, print_json
 from outrider.cli.session import load_model
 from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from outrider.strategies.answering.pipeline import Outcome
     from outrider.strategies.answering.profile import Profile
     from outrider.strategies.answering.questions import Question
+    from outrider.strategies.cascade import OwnSampling
 
 SAMPLE = 20
 """Questions of a quick run."""
@@ -109,6 +111,9 @@ def answer(
 ) -> None:
     """Answer a set of questions through a profile, subject by subject.
 
+    --model may also name a trained cascade file (YAML or TOML), and each question ends at the
+    stage that its cascade settles for.
+
     What the questions of a subject share is computed once. Each answer is written as it comes;
     the same command goes on where it was cut off, even by kill -9. A question that fails is
     recorded with its error, and the others are answered.
@@ -177,7 +182,7 @@ def answer(
 class _Opened:
     """What answers, and what is to be known of it."""
 
-    generator: AnyGenerator
+    generator: AnyGenerator | OwnSampling
     model: str
     fingerprint: str
     streams: int
@@ -223,6 +228,10 @@ def _opened(
     *,
     accept_terms: bool,
 ) -> Iterator[_Opened]:
+    if is_cascade(machine.model):
+        with _opened_cascade(machine, cache, speculation, endpoint, accept_terms) as opened:
+            yield opened
+        return
     if endpoint is None:
         with load_model(machine, cache, speculation, accept_terms=accept_terms) as llm:
             speculates = llm.speculation and not llm.plan.plain
@@ -233,20 +242,50 @@ def _opened(
         return
     from outrider.generators import open_generator  # noqa: PLC0415
 
-    given = {
-        "--threads": machine.threads,
+    refused = {"--threads": machine.threads} | _of_a_model(machine, cache, speculation)
+    _refuse(refused, "the server decides that itself")
+    named = None if machine.model == DEFAULT_MODEL else machine.model
+    with open_generator(named, endpoint=endpoint) as server:
+        name = f"{endpoint.partition('#')[0]}#{server.model}"
+        yield _Opened(server, name, name, cache.max_streams or REMOTE_STREAMS, False)
+
+
+@contextmanager
+def _opened_cascade(
+    machine: MachineOptions,
+    cache: CacheOptions,
+    speculation: SpeculationOptions,
+    endpoint: str | None,
+    accept_terms: bool,
+) -> Iterator[_Opened]:
+    """The cascade of a file in the model's place."""
+    from outrider.strategies.cascade import OwnSampling  # noqa: PLC0415
+
+    refused = {"--endpoint": endpoint} | _of_a_model(machine, cache, speculation)
+    _refuse(refused, f"the stages of {machine.model} say that themselves")
+    with open_cascade(Path(machine.model), machine.threads, accept_terms) as cascade:
+        note(f"{machine.model}: its stages ask in their own ways, with their own sampling")
+        streams = cache.max_streams or cascade.concurrency
+        name = machine.model
+        yield _Opened(OwnSampling(cascade), name, cascade.fingerprint, streams, False)
+
+
+def _of_a_model(
+    machine: MachineOptions, cache: CacheOptions, speculation: SpeculationOptions
+) -> dict[str, object]:
+    """The options that are for one model here, with what was given."""
+    return {
         "--kernel": machine.kernel,
         "--context": cache.context,
         "--cache-budget": cache.cache_budget,
         **{f"--{name.replace('_', '-')}": value for name, value in speculation.settings().items()},
     }
-    for name, value in given.items():
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
         if value is not None:
-            raise UsageError(f"{name} is for a model file here; the server decides that itself.")
-    named = None if machine.model == DEFAULT_MODEL else machine.model
-    with open_generator(named, endpoint=endpoint) as server:
-        name = f"{endpoint.partition('#')[0]}#{server.model}"
-        yield _Opened(server, name, name, cache.max_streams or REMOTE_STREAMS, False)
+            raise UsageError(f"{name} is for a model file here; {why}.")
 
 
 def _answer(

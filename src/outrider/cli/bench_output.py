@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from outrider.cli.output import show_bar
+
 if TYPE_CHECKING:
     from outrider.lab.contest import Progress
     from outrider.lab.statistics import Interval
@@ -14,28 +16,8 @@ if TYPE_CHECKING:
 @contextmanager
 def show_answers() -> Iterator[Progress]:
     """A listener that shows a bar on standard error."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        expand=True,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("warming up", total=None)
-        yield lambda done, total: bar.update(
-            task, completed=done, total=total, description="answers"
-        )
+    with show_bar("warming up") as bar:
+        yield lambda done, total: bar(done, total, "answers")
 
 
 def show_times(interval: Interval | None) -> str:

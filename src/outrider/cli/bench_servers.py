@@ -33,10 +33,8 @@ def bench_servers(
     """Measure them, and show what was found."""
     from outrider.generators import open_server  # noqa: PLC0415
     from outrider.lab import server_record, servers  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
-    file = prompts.prompts or BUILT_IN
-    many = read_prompts(file, prompts.limit)
+    many = prompts.read()
     with ExitStack() as stack, show_answers() as listener:
         asked = [stack.enter_context(open_server(endpoint)) for endpoint in endpoints]
         samples = servers.contest_of_servers(
@@ -58,7 +56,7 @@ def bench_servers(
     }
     given = {
         "endpoints": [figures.name for figures in found],
-        "prompts": str(file) if prompts.prompts else "built in",
+        "prompts": prompts.name,
         "limit": prompts.limit,
     }
     values = server_record.record(found, samples, given, resolved)

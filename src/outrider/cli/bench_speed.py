@@ -18,6 +18,7 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     SpeculationOptions,
     command,
@@ -63,9 +64,9 @@ def speed(
         ),
     ] = 1,
     warm: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
+            metavar="PROMPTS",
             help="Let drafters learn from these prompts at the beginning of every repetition; "
             "other ones than those measured.",
         ),
@@ -78,10 +79,7 @@ def speed(
             "prompts begins with empty drafters]",
         ),
     ] = False,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     sampling: SamplingOptions,
     cache: CacheOptions,
     plot: Annotated[
@@ -129,13 +127,12 @@ def speed(
     from outrider.lab import speed_bench, speed_plot, speed_record  # noqa: PLC0415
     from outrider.lab.contest import PLAIN, contest  # noqa: PLC0415
     from outrider.plan import Plan  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
+    from outrider.tasks import load_prompts  # noqa: PLC0415
 
     if plot is not None:
         speed_plot.check(plot)
-    file = prompts.prompts or BUILT_IN
-    many = read_prompts(file, prompts.limit)
-    warming = read_prompts(warm) if warm else []
+    many = prompts.read()
+    warming = load_prompts(warm) if warm else []
     # None is the default plan, which the model knows once it is loaded.
     named = [None if text == DEFAULT else Plan.parse(text) for text in plan or [DEFAULT]]
     room = cache
@@ -174,11 +171,11 @@ def speed(
         }
         given = {
             "model": machine.model,
-            "prompts": str(file) if prompts.prompts else "built in",
+            "prompts": prompts.name,
             "limit": prompts.limit,
             "plans": plan or [DEFAULT],
             "cold": cold,
-            "warm": str(warm) if warm else None,
+            "warm": warm,
             **sampling.settings(),
             **cache.settings(),
         }

@@ -13,6 +13,7 @@ from outrider.cli.cascade_files import (
     File,
     PredictorFile,
     Threads,
+    WishOptions,
     beside,
     existing,
     open_ladder,
@@ -170,6 +171,7 @@ def evaluate(
     answers: Answers = None,
     predictor: PredictorFile = None,
     policy: Family = "stopping",
+    wishes: WishOptions,
     task: Annotated[
         list[str] | None,
         typer.Option(metavar="TASK", help="Only questions of this task, as collected."),
@@ -187,7 +189,9 @@ def evaluate(
 ) -> None:
     """Draw quality against cost on held-out questions, and report.
 
-    The report is written as Markdown and as a page with pictures.
+    The report is written as Markdown and as a page with pictures. With --budget, --quality,
+    --early-stop-rate, --lambda or --preference it also says how the λ that training finds for that
+    does on the held-out questions.
     """
     from importlib.util import find_spec  # noqa: PLC0415
 
@@ -212,7 +216,13 @@ def evaluate(
         questions = [q for q in questions if q.task in task]
         partial = [q for q in partial if q.task in task]
     found = evaluate(
-        settings, made, questions, family=policy, sizes=sizes(settings), partial=partial
+        settings,
+        made,
+        questions,
+        family=policy,
+        sizes=sizes(settings),
+        partial=partial,
+        wish=wishes.wish(),
     )
     pictures = find_spec("matplotlib") is not None
     if not pictures:
@@ -283,7 +293,7 @@ def _show_collection(values: dict[str, Any], settings: CascadeSettings) -> None:
 def _show_evaluation(found: Evaluation) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from outrider.lab.cascade_report import verdicts  # noqa: PLC0415
+    from outrider.lab.cascade_report import verdicts, wished  # noqa: PLC0415
 
     out = console()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -301,5 +311,5 @@ def _show_evaluation(found: Evaluation) -> None:
         )
     out.print(table)
     out.print()
-    for sentence in verdicts(found):
+    for sentence in (*verdicts(found), *wished(found)):
         out.print(sentence)

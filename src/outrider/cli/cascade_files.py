@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +14,7 @@ from outrider.cli.output import show_progress
 from outrider.errors import UsageError
 
 if TYPE_CHECKING:
-    from outrider.strategies.cascade import CascadeSettings, Ladder, Predictor
+    from outrider.strategies.cascade import Cascade, CascadeSettings, Ladder, Predictor, Wish
 
 File = Annotated[
     Path, typer.Argument(metavar="CASCADE", help="The cascade file: YAML, or TOML by its name.")
@@ -36,6 +39,50 @@ Threads = Annotated[
     int | None,
     typer.Option(metavar="N", help="Threads to compute with. [default: physical cores]"),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WishOptions:
+    """What is wanted of the trade of quality for cost."""
+
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="COST", help="Mean cost of a question, at most."),
+    ] = None
+    quality: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of right answers, at least, such as 0.6."),
+    ] = None
+    early_stop_rate: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of questions to end before the last stage."),
+    ] = None
+    worth: Annotated[
+        float | None,
+        typer.Option(
+            "--lambda", metavar="COST", help="What a right answer is worth, in units of cost."
+        ),
+    ] = None
+    preference: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="fast, balanced or best. [default: balanced]"),
+    ] = None
+
+    def wish(self) -> Wish:
+        """As given.
+
+        Raises:
+            UsageError: more than one was, or one is out of its range.
+        """
+        from outrider.strategies.cascade import Wish  # noqa: PLC0415
+
+        return Wish(
+            worth=self.worth,
+            budget=self.budget,
+            quality=self.quality,
+            early_stop_rate=self.early_stop_rate,
+            preference=self.preference,
+        )
 
 
 def read_settings(path: Path) -> CascadeSettings:
@@ -81,3 +128,19 @@ def open_ladder(settings: CascadeSettings, threads: int | None, accept_terms: bo
             settings,
             local={"threads": threads, "accept_terms": accept_terms, "progress": listener},
         )
+
+
+def is_cascade(model: str) -> bool:
+    """Whether what stands in a model's place is a cascade file."""
+    return Path(model).suffix in (".yml", ".yaml", ".toml")
+
+
+@contextmanager
+def open_cascade(cascade: Path, threads: int | None, accept_terms: bool) -> Iterator[Cascade]:
+    """The trained cascade of a file, balanced, as a generator."""
+    from outrider.strategies.cascade import Cascade, TrainedPolicy  # noqa: PLC0415
+
+    settings = read_settings(cascade)
+    policy = TrainedPolicy(read_predictor(cascade, None))
+    with open_ladder(settings, threads, accept_terms) as ladder:
+        yield Cascade.on(ladder, policy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,16 +13,17 @@ from outrider.cli.cascade_files import (
     File,
     PredictorFile,
     Threads,
+    WishOptions,
     open_ladder,
     read_predictor,
     read_settings,
 )
-from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.options import AcceptTerms, Json, PromptOptions, command
 from outrider.cli.output import note, print_json
 from outrider.errors import UsageError
 
 if TYPE_CHECKING:
-    from outrider.strategies.cascade.run import CascadeAnswer
+    from outrider.strategies.cascade import CascadeAnswer
 
 
 @command
@@ -33,84 +33,54 @@ def run(
         str | None, typer.Argument(help="What to answer; - reads it from standard input.")
     ] = None,
     *,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Many questions, as in `generate`."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Take only N of them.")] = None,
+    prompts: PromptOptions,
     predictor: PredictorFile = None,
     policy: Family = "stopping",
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="COST", help="Mean cost of a question, at most."),
-    ] = None,
-    quality: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of right answers, at least, such as 0.6."),
-    ] = None,
-    early_stop_rate: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of questions to end before the last stage."),
-    ] = None,
-    worth: Annotated[
-        float | None,
-        typer.Option(
-            "--lambda", metavar="COST", help="What a right answer is worth, in units of cost."
-        ),
-    ] = None,
-    preference: Annotated[
-        str | None,
-        typer.Option(metavar="WORD", help="fast, balanced or best. [default: balanced]"),
-    ] = None,
+    wishes: WishOptions,
     threads: Threads = None,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
     """Answer questions with as few stages as are worth their cost."""
-    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
-    from outrider.strategies.cascade import Cascade, Wish  # noqa: PLC0415
+    from outrider.prompts import Prompt  # noqa: PLC0415
+    from outrider.strategies.cascade import Cascade, TrainedPolicy  # noqa: PLC0415
 
-    if (question is None) == (prompts is None):
+    if (question is None) == (prompts.prompts is None):
         raise UsageError("Give either a question or --prompts FILE.")
-    if limit is not None and prompts is None:
+    if prompts.limit is not None and prompts.prompts is None:
         raise UsageError("--limit needs --prompts FILE to take from.")
-    wish = Wish(
-        worth=worth,
-        budget=budget,
-        quality=quality,
-        early_stop_rate=early_stop_rate,
-        preference=preference,
-    )
+    wish = wishes.wish()
     settings = read_settings(cascade)
     made = read_predictor(cascade, predictor)
-    if prompts is not None:
-        many = read_prompts(prompts, limit)
+    if prompts.prompts is not None:
+        many = prompts.read()
     else:
         text = sys.stdin.read().strip() if question == "-" else str(question)
         if not text:
             raise UsageError("The question is empty; write what to answer.")
         many = [Prompt(0, (text,))]
+    steered = TrainedPolicy(made, policy, wish)
     with open_ladder(settings, threads, accept_terms) as ladder:
-        whole = Cascade(ladder, made, policy, wish)
+        whole = Cascade.on(ladder, steered)
         if not json:
-            foreseen = whole.expected
+            foreseen = steered.expected
             note(
-                f"λ = {whole.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right at "
-                f"{foreseen.cost:,.4g} {made.unit} a question"
+                f"λ = {steered.worth:,.4g} {made.unit}: in training, {foreseen.quality:.1%} right "
+                f"at {foreseen.cost:,.4g} {made.unit} a question"
             )
         found: list[tuple[Prompt, int, CascadeAnswer]] = []
         for prompt, answers in zip(many, whole.converse_many(p.turns for p in many), strict=True):
             for turn, answer in enumerate(answers):
                 found.append((prompt, turn, answer))
                 if not json:
-                    if prompts is not None:
+                    if prompts.prompts is not None:
                         note(f"[{prompt.index}] {prompt.turns[turn]}")
                     typer.echo(answer.text.strip())
                     note(_how(answer, made.unit))
         if json:
             print_json(
                 {
-                    "lambda": None if math.isinf(whole.worth) else whole.worth,
+                    "lambda": None if math.isinf(steered.worth) else steered.worth,
                     "unit": made.unit,
                     "policy": policy,
                     "answers": [

@@ -14,9 +14,10 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     command,
 )
-from outrider.cli.output import console, note, print_json, show_progress, warn
+from outrider.cli.output import console, note, print_json, show_bar, show_progress, warn
 from outrider.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ def certify(
         typer.Option(metavar="N", help="Prompts that a server is asked at the same moment."),
     ] = 1,
     prompts: PromptOptions,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="Tokens of an answer, at most.")
     ] = MAX_TOKENS,
@@ -131,13 +129,10 @@ def certify(
         return
     if concurrency != 1:
         raise UsageError("--concurrency is for servers; give --endpoint, or leave it out.")
-    from rich.console import Console  # noqa: PLC0415
-
     from outrider import models  # noqa: PLC0415
     from outrider.certify import Wish  # noqa: PLC0415
     from outrider.certify import certify as compare  # noqa: PLC0415
     from outrider.llm import load  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     wish = Wish(
         drafters=tuple(drafter) if drafter else None,
@@ -150,18 +145,18 @@ def certify(
         num_draft_tokens=num_draft_tokens,
         batch=batch,
     )
-    many = read_prompts(prompts.prompts or BUILT_IN, prompts.limit)
+    many = prompts.read()
     with show_progress() as listener:
         path = models.ensure(machine.model, accept_terms=accept_terms, progress=listener)
         model = load(path, threads=machine.threads, kernel=machine.kernel, progress=listener)
     tokens = _encode(model, many, raw=raw)
-    with Console(stderr=True).status("certifying") as status:
+    with show_bar("certifying") as bar:
         found = compare(
             model.engine,
             tokens,
             wish,
             stop_tokens=model.tokenizer.stop_ids,
-            progress=lambda done, total: status.update(f"{done} of {total} completions"),
+            progress=bar,
         )
     if json:
         print_json(_record(found, wish, machine.model, model))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from outrider.cli.options import PromptOptions
-from outrider.cli.output import beginning, console, print_json
+from outrider.cli.output import beginning, console, print_json, show_bar
 
 if TYPE_CHECKING:
     from outrider.certify.servers import ServerCell, ServerCertificate, ServerFailure
@@ -29,14 +29,11 @@ def certify_endpoints(
     json: bool,
 ) -> None:
     """Ask them, show what was found, and end with its exit status."""
-    from rich.console import Console  # noqa: PLC0415
-
     from outrider.certify.servers import certify_servers  # noqa: PLC0415
     from outrider.generators import open_server  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
-    many = read_prompts(prompts.prompts or BUILT_IN, prompts.limit)
-    with ExitStack() as stack, Console(stderr=True).status("certifying") as status:
+    many = prompts.read()
+    with ExitStack() as stack, show_bar("certifying") as bar:
         servers = [stack.enter_context(open_server(endpoint)) for endpoint in endpoints]
         found = certify_servers(
             servers,
@@ -44,7 +41,7 @@ def certify_endpoints(
             raw=raw,
             max_tokens=max_tokens,
             concurrency=concurrency,
-            progress=lambda done, total: status.update(f"{done} of {total} answers"),
+            progress=bar,
         )
     if json:
         print_json(

@@ -17,7 +17,8 @@ from outrider.cli.options import (
     System,
     command,
 )
-from outrider.cli.output import AnswerWriter, completion_record, note, print_json, summary, warn
+from outrider.cli.output import AnswerWriter, note, print_json, summary, warn
+from outrider.cli.records import completion_record
 from outrider.cli.session import load_model, model_record
 from outrider.errors import OutriderError, SamplingError, UsageError, unknown_name
 

@@ -20,7 +20,8 @@ from outrider.cli.options import (
     System,
     command,
 )
-from outrider.cli.output import AnswerWriter, completion_record, note, print_json, summary, warn
+from outrider.cli.output import AnswerWriter, note, print_json, summary, warn
+from outrider.cli.records import completion_record
 from outrider.cli.session import load_model, model_record
 from outrider.errors import SamplingError, UsageError
 
@@ -66,7 +67,7 @@ def generate(
 ) -> None:
     """Answer a prompt, or a file of prompts."""
     from outrider.cli.draft_view import DraftView  # noqa: PLC0415
-    from outrider.prompts import Prompt, read_prompts  # noqa: PLC0415
+    from outrider.prompts import Prompt  # noqa: PLC0415
 
     if (prompt is None) == (prompts.prompts is None):
         raise UsageError("Give either a prompt or --prompts FILE.")
@@ -86,7 +87,7 @@ def generate(
     settings |= {} if logprobs is None else {"logprobs": logprobs}
     settings |= {"ignore_eos": True} if ignore_eos else {}
     if prompts.prompts is not None:
-        many = read_prompts(prompts.prompts, prompts.limit)
+        many = prompts.read()
     else:
         # A shell's own line end is no part of what was said.
         text = sys.stdin.read().removesuffix("\n") if prompt == "-" else str(prompt)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,16 +15,17 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     SpeculationOptions,
     command,
 )
-from outrider.cli.output import console, note, print_json
+from outrider.cli.output import console, note, print_json, show_bar
 from outrider.cli.session import load_model
 
 if TYPE_CHECKING:
+    from outrider.lab.report import Report
     from outrider.lab.run_folder import RunFolder
-    from outrider.lab.runs import Listener, Progress
     from outrider.llm import LLM
 
 app = typer.Typer(
@@ -107,10 +107,7 @@ def run(
             metavar="N", help=f"How often each cell is measured. [default: {REPEATS}; quick: 1]"
         ),
     ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     sampling: SamplingOptions,
     cache: CacheOptions,
     accept_terms: AcceptTerms = False,
@@ -120,16 +117,15 @@ def run(
     The folder gets the configuration, every measurement as it is made, plots, and the report as
     Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry`.
     """
+    from outrider.drafters import quantized  # noqa: PLC0415
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.experiment import Setup  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
+    from outrider.lab.variants import formats  # noqa: PLC0415
 
     plots.check()
     names = runs.all_experiments() if experiments == [ALL] else experiments
     runs.load_experiments(names)
-    file = prompts.prompts or BUILT_IN
-    limit = prompts.limit or (QUICK_PROMPTS if quick else None)
     settings = sampling.settings()
     max_tokens = settings.pop("max_tokens", QUICK_TOKENS if quick else MAX_TOKENS)
     if max_tokens < 2:
@@ -142,7 +138,7 @@ def run(
     drafters = tuple(drafter or DRAFTERS)
     if draft_model is not None:
         drafters = (f"model:draft_model={draft_model}", *drafters)
-    many = read_prompts(file, limit)
+    many = prompts.read(QUICK_PROMPTS if quick else None)
     with load_model(machine, cache, SpeculationOptions(), accept_terms=accept_terms) as llm:
         setup = Setup(
             model=machine.model,
@@ -156,13 +152,16 @@ def run(
             context=llm.context,
             quick=quick,
             settings=settings,
+            layers=llm.engine.layers if llm.engine.capabilities.layers else 0,
+            copy_drafts=quantized.possible(llm.engine),
+            formats=formats(llm),
         )
         given = {
             "experiments": experiments,
             "quick": quick,
             "machine": asdict(machine),
             "cache": asdict(cache),
-            "prompts": str(file) if prompts.prompts else "built in",
+            "prompts": prompts.name,
             "limit": prompts.limit,
             "drafters": drafter,
             "draft_model": draft_model,
@@ -202,14 +201,30 @@ def report(
     directories: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Folders of runs, whole or not.")
     ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="The folder to write to; needed for several runs. [default: the run's own]",
+        ),
+    ] = None,
 ) -> None:
-    """Write the reports of runs again, from what is measured."""
+    """Write the report of a run, or the whole story of several, in one page.
+
+    It says when to speculate, with which settings and what to watch for, as far as the measurements
+    support it, and answers the twelve questions of the course, each with the picture that it rests
+    on. Runs that are told together have to be of one model on one machine.
+    """
+    from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import report as pages  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    for directory in directories:
-        page, _ = pages.write(RunFolder(directory))
-        typer.echo(page)
+    folders = [RunFolder(directory) for directory in directories]
+    if output is None and len(folders) > 1:
+        raise UsageError("Say with -o DIR where the report of several runs is to be written.")
+    _conclude(pages.story(folders, output or folders[0].path))
 
 
 @app.command("compare")
@@ -217,20 +232,28 @@ def report(
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The folder of another.")],
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="The least difference that is told. The same configuration gains some percent "
+            "more or less from one minute to the next.",
+        ),
+    ] = 0.1,
     json: Json = False,
 ) -> None:
     """Say whether speculation brings the same in two runs.
 
     Speed-ups over plain decoding are compared prompt by prompt, so that a machine that was slower
-    as a whole is no difference. The chance of being told of any where there is none is 5% for all
-    comparisons together.
+    as a whole is no difference. The chance of being told of any beyond the margin where there is
+    none is 5% for all comparisons together.
     """
     from rich.table import Table  # noqa: PLC0415
 
     from outrider.lab.compare import compare as compare_runs  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    found = compare_runs(RunFolder(first), RunFolder(second))
+    found = compare_runs(RunFolder(first), RunFolder(second), margin=margin)
     if json:
         print_json({**asdict(found), "verdict": found.verdict})
         return
@@ -262,20 +285,20 @@ def compare(
 @app.command("course")
 @command
 def course(
-    directory: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIR]", help="A run to fill the tables from."),
+    directories: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR...]", help="Runs to fill the tables from."),
     ] = None,
 ) -> None:
     """Walk through a course on speculative decoding, in seven parts.
 
-    Each part maps the course's commands to ours and has its table and its questions: to be filled
-    in, or filled from a run. The output is Markdown.
+    Each part maps the course's commands to ours and has its tables and its questions: to be filled
+    in, or filled from runs. The output is Markdown.
     """
     from outrider.lab import report as pages  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
 
-    typer.echo(pages.course(RunFolder(directory) if directory is not None else None), nl=False)
+    typer.echo(pages.course([RunFolder(each) for each in directories or []]), nl=False)
 
 
 def _measure(llm: LLM, folder: RunFolder) -> None:
@@ -284,67 +307,31 @@ def _measure(llm: LLM, folder: RunFolder) -> None:
     from outrider.lab import runs  # noqa: PLC0415
 
     try:
-        with _progress() as listener:
-            runs.go_on(llm, folder, listener)
+        with show_bar("warming up") as bar:
+            runs.go_on(llm, folder, lambda p: bar(p.done, p.total, p.what, p.left_ms))
     except KeyboardInterrupt:
         note(f"Interrupted; `outrider lab retry {folder.path}` goes on.")
         raise
-    page, chapters = pages.write(folder)
-    out = console()
-    for chapter in chapters:
-        out.print(f"[bold]{chapter.title}[/bold]")
-        out.print(" ".join(chapter.section.findings), markup=False)
+    report = pages.story([folder], folder.path)
+    for chapter in report.chapters:
+        _show(chapter.title, [" ".join(chapter.section.findings)])
+    _conclude(report)
+
+
+def _conclude(report: Report) -> None:
+    """Show what a report recommends, and where it is."""
+    said = report.conclusion
+    _show("When to speculate", said.when)
+    _show("Settings", said.settings)
+    _show("What to watch for", said.watch)
+    typer.echo(report.page)
+
+
+def _show(title: str, sentences: Sequence[str]) -> None:
+    """Sentences under a heading; nothing where there are none."""
+    if sentences:
+        out = console()
+        out.print(title, style="bold", markup=False)
+        for sentence in sentences:
+            out.print(sentence, markup=False)
         out.print()
-    typer.echo(page)
-
-
-@contextmanager
-def _progress() -> Iterator[Listener]:
-    """A listener that shows a bar on standard error, drawn between measurements only."""
-    from time import monotonic  # noqa: PLC0415
-
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-    )
-    from rich.progress import Progress as Bars  # noqa: PLC0415
-
-    # A bar that redraws itself would do so while something is measured.
-    with Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        expand=True,
-        transient=True,
-    ) as bars:
-        task = bars.add_task("warming up", total=None, left="")
-        bars.refresh()
-        drawn = 0.0
-
-        def listen(progress: Progress) -> None:
-            nonlocal drawn
-            if (now := monotonic()) - drawn < 0.5 and progress.done < progress.total:
-                return
-            drawn = now
-            bars.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                description=progress.what,
-                left="" if progress.left_ms is None else f"{duration(progress.left_ms)} left",
-            )
-            bars.refresh()
-
-        yield listen
-
-
-def duration(ms: float) -> str:
-    """Milliseconds for people: 95000 is 1:35."""
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

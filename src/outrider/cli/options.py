@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import update_wrapper
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from outrider.errors import UsageError
 from outrider.models.catalogue import DEFAULT_MODEL
 from outrider.sizes import parse_size
+
+if TYPE_CHECKING:
+    from outrider.prompts import Prompt
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 AcceptTerms = Annotated[
@@ -115,13 +118,31 @@ class PromptOptions:
     """Many prompts instead of one."""
 
     prompts: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="JSON lines with `turns`, `prompt` or `question`, or plain text, a prompt a line.",
+            metavar="PROMPTS",
+            help="JSON lines with `turns`, `prompt`, `question` or `problem`, or plain text, a "
+            "prompt a line; or a set by name: gsm8k, humaneval, mmlu, math500, aime24, "
+            "truthfulqa, arithmetic:count=50, hf:owner/name:split and others. Measurements take "
+            "26 of our own where none is named, two a category; --limit 104 takes all of them.",
         ),
     ] = None
     limit: Limit = None
+
+    def read(self, limit: int | None = None) -> list[Prompt]:
+        """The prompts.
+
+        Args:
+            limit: how many, where the user does not say.
+        """
+        from outrider.tasks import load_prompts  # noqa: PLC0415
+
+        return load_prompts(self.prompts, limit if self.limit is None else self.limit)
+
+    @property
+    def name(self) -> str:
+        """What records call them."""
+        return self.prompts or "built in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,8 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from outrider import models
     from outrider.models.download import Listener
-    from outrider.types import Choice, Completion, TokenLogprob, Usage
+    from outrider.types import Usage
 
 
 HELD_BACK = 24
@@ -28,6 +27,9 @@ HELD_BACK = 24
 
 PATIENCE = 0.5
 """Seconds that the loading of a model may take before a bar shows how far it is."""
+
+REDRAWN = 0.5
+"""Seconds after which a bar is drawn anew, at the earliest."""
 
 
 def print_json(values: Mapping[str, Any]) -> None:
@@ -213,6 +215,74 @@ def show_progress() -> Iterator[Listener]:
             bars.stop()
 
 
+class Bar(Protocol):
+    """What moves a bar on."""
+
+    def __call__(
+        self, done: int, total: int, what: str | None = None, left_ms: float | None = None
+    ) -> None:
+        """Say how far it is, what was done last, and what the rest will take."""
+
+
+@contextmanager
+def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
+    """A bar on standard error, for whatever takes long.
+
+    It is drawn when it is told something, twice a second at most, and never in between: a bar that
+    redraws itself would do so while something is measured. The time left is what it is told, or
+    else by what the others took.
+
+    Args:
+        title: what is done, until the bar is told otherwise.
+        in_bytes: what is counted are bytes.
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    terminal = Console(stderr=True)
+    begun, first, known, drawn = 0.0, 0, (title, 0), 0.0
+    with Progress(*columns, console=terminal, auto_refresh=False, expand=True, transient=True) as p:
+        task = p.add_task(title, total=None, left="")
+        p.refresh()
+
+        def tell(
+            done: int, total: int, what: str | None = None, left_ms: float | None = None
+        ) -> None:
+            nonlocal begun, first, known, drawn
+            now = monotonic()
+            if known != (known := (what or title, total)):
+                begun, first = now, done
+            if now - drawn < REDRAWN and done < total:
+                return
+            drawn = now
+            if left_ms is None and done > first:
+                left_ms = 1000 * (now - begun) * (total - done) / (done - first)
+            left = "" if left_ms is None else f"{duration(left_ms)} left"
+            p.update(task, completed=done, total=total, description=known[0], left=left)
+            p.refresh()
+
+        yield tell
+
+
+def duration(ms: float) -> str:
+    """Milliseconds for people: 95000 is 1:35."""
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 def beginning(text: str, characters: int = 60) -> str:
     """The beginning of a text, as Python writes it, on one line."""
     shown = repr(text[:characters])
@@ -244,49 +314,3 @@ def summary(usage: Usage, *more: str) -> str:
             lines.append("")
         lines[-1] += f" · {part}" if lines[-1] else part
     return "\n".join(lines)
-
-
-def completion_record(completion: Completion) -> dict[str, Any]:
-    """A completion with token ids, counters and the rates derived from them."""
-    values: dict[str, Any] = {
-        "seed": completion.seed,
-        "prompt_tokens": list(completion.prompt_tokens),
-        "choices": [choice_record(choice) for choice in completion.choices],
-        "record": dict(completion.record),
-    }
-    if completion.prompt_logprobs is not None:
-        values["prompt_logprobs"] = [_logprob_record(p) for p in completion.prompt_logprobs]
-    return values
-
-
-def choice_record(choice: Choice) -> dict[str, Any]:
-    """One of a completion's choices."""
-    values: dict[str, Any] = {
-        "text": choice.text,
-        "tokens": list(choice.tokens),
-        "finish_reason": choice.finish_reason,
-        "usage": usage_record(choice.usage),
-    }
-    if choice.logprobs is not None:
-        values["logprobs"] = [_logprob_record(p) for p in choice.logprobs]
-    if choice.error is not None:
-        values["error"] = choice.error
-    return values
-
-
-def usage_record(usage: Usage) -> dict[str, Any]:
-    """Counters and derived rates."""
-    return {
-        **asdict(usage),
-        "tokens_per_second": usage.tokens_per_second,
-        "acceptance_rate": usage.acceptance_rate,
-        "mean_accepted_length": usage.mean_accepted_length,
-    }
-
-
-def _logprob_record(value: TokenLogprob) -> dict[str, Any]:
-    return {
-        "token": value.token,
-        "logprob": value.logprob,
-        "top": [{"token": token, "logprob": logprob} for token, logprob in value.top],
-    }

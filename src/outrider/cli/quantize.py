@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli.options import AcceptTerms, Json, command
-from outrider.cli.output import console, print_json, show_progress, size
+from outrider.cli.output import console, print_json, show_bar, show_progress, size
 
 if TYPE_CHECKING:
-    from outrider.models.quantize import Conversion, Listener
+    from outrider.models.quantize import Conversion
 
 
 @command
@@ -49,8 +47,8 @@ def quantize(
 
     with show_progress() as listener:
         path = models.ensure(source, accept_terms=accept_terms, progress=listener)
-    with _progress(f"{path.name} to {type_}") as advance:
-        plan = convert(path, out, type_, pure=pure, force=force, progress=advance)
+    with show_bar(f"{path.name} to {type_}", in_bytes=True) as bar:
+        plan = convert(path, out, type_, pure=pure, force=force, progress=bar)
     if json:
         tensors = [{**asdict(c), "widened": c.widened} for c in plan]
         print_json(
@@ -64,31 +62,6 @@ def quantize(
         )
     else:
         _print(path, out, plan)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Listener]:
-    """A listener that shows a bar on standard error."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        DownloadColumn(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        expand=True,
-        transient=True,
-    ) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(source: Path, out: Path, plan: list[Conversion]) -> None:

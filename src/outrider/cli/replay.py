@@ -117,8 +117,10 @@ def replay(
 
 def _candidates() -> list[str]:
     from outrider import registry  # noqa: PLC0415
+    from outrider.drafters.instruments import INSTRUMENTS  # noqa: PLC0415
 
-    return [name for name in registry.names("drafters") if name != "none"] + [WITHOUT_LOGITS]
+    left_out = ("none", *INSTRUMENTS)
+    return [name for name in registry.names("drafters") if name not in left_out] + [WITHOUT_LOGITS]
 
 
 def _record(

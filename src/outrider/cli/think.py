@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from outrider.cli.options import AcceptTerms, Json, Raw, SamplingOptions, command
-from outrider.cli.output import AnswerWriter, has_colours, note, print_json, usage_record, warn
+from outrider.cli.output import AnswerWriter, has_colours, note, print_json, warn
 from outrider.cli.pair import PairOptions, Side, open_pair
+from outrider.cli.records import usage_record
 from outrider.errors import OutriderError, UsageError
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,17 +14,18 @@ from outrider.cli.options import (
     Json,
     MachineOptions,
     PromptOptions,
+    Raw,
     SamplingOptions,
     command,
 )
-from outrider.cli.output import console, note, print_json, show_progress, warn
+from outrider.cli.output import console, note, print_json, show_bar, show_progress, warn
 from outrider.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from outrider.lab.statistics import Interval
-    from outrider.lab.tuning import Progress, Tuning
+    from outrider.lab.tuning import Tuning
     from outrider.lab.verdict import Trial
 
 MAX_TOKENS = 128
@@ -63,10 +63,7 @@ def tune(
             help="How many plans to measure, one a drafter. [default: 3, and what was named]",
         ),
     ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option("--raw", help="Continue the text as it stands, without the chat template."),
-    ] = False,
+    raw: Raw = False,
     sampling: SamplingOptions,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="Where the plan goes.")
@@ -89,11 +86,9 @@ def tune(
     from outrider.lab.tuning import tune as find  # noqa: PLC0415
     from outrider.lab.tuning_record import record  # noqa: PLC0415
     from outrider.llm import LLM, load  # noqa: PLC0415
-    from outrider.prompts import BUILT_IN, read_prompts  # noqa: PLC0415
 
     _check_output(output)
-    file = prompts.prompts or BUILT_IN
-    many = read_prompts(file, prompts.limit)
+    many = prompts.read()
     settings = sampling.settings()
     wish = Wish(
         drafters=tuple(drafter) if drafter else None,
@@ -110,11 +105,11 @@ def tune(
         path = models.ensure(machine.model, accept_terms=accept_terms, progress=listener)
         model = load(path, threads=machine.threads, kernel=machine.kernel, progress=listener)
     with LLM(model) as llm:
-        with _progress() as told:
-            found = find(llm, many, wish, progress=told)
+        with show_bar("warming up") as bar:
+            found = find(llm, many, wish, progress=lambda what, done, total: bar(done, total, what))
         given = {
             "model": machine.model,
-            "prompts": str(file) if prompts.prompts else "built in",
+            "prompts": prompts.name,
             "limit": prompts.limit,
             "drafters": drafter,
             "draft_model": draft_model,
@@ -152,15 +147,6 @@ def _check_output(path: Path) -> None:
         raise UsageError(f"--output {path} is a directory; name a file in it.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no directory {path.parent} to write {path.name} to; make it.")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A listener that shows on standard error what is done, and how far it is."""
-    from rich.console import Console  # noqa: PLC0415
-
-    with Console(stderr=True).status("warming up") as status:
-        yield lambda what, done, total: status.update(f"{what}: {done} of {total} answers")
 
 
 # ------------------------------------------------------------------------------------ people

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from outrider.drafters.cached import CachedDrafter, native_target, open_draft
 from outrider.engines.base import TargetModel
+from outrider.engines.native import NativeEngine
 from outrider.errors import ModelFileError, UsageError, unknown_name
 from outrider.models import store
 from outrider.models.gguf import GgufFile
@@ -59,6 +61,15 @@ class QuantizedDrafter(CachedDrafter):
         path = four_bit_copy(native.file, type)
         engine = open_draft(native, path, threads=threads, cache_budget=cache_budget)
         super().__init__(target, engine, draws=draws, branch=branch)
+
+
+def possible(target: TargetModel) -> bool:
+    """Whether the target has enough bits a weight for a 4-bit copy, and one can be made here."""
+    return (
+        isinstance(target, NativeEngine)
+        and layer_bits(target.file) >= LEAST_BITS
+        and find_spec("gguf") is not None
+    )
 
 
 def layer_bits(file: GgufFile) -> float:

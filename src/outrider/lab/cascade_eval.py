@@ -16,6 +16,7 @@ from outrider.lab.cascade_figures import (
     Evaluation,
     PredictorRow,
     StageRow,
+    Wished,
 )
 from outrider.lab.frontier import (
     Hull,
@@ -41,13 +42,14 @@ from outrider.strategies.cascade.metrics import quality, reliability
 from outrider.strategies.cascade.policies import FAMILIES, Everything, Threshold
 from outrider.strategies.cascade.predictor import COMPLEXITIES, Outcomes, Predictor, identity
 from outrider.strategies.cascade.settings import CascadeSettings
+from outrider.strategies.cascade.steering import TrainedPolicy, Wish
 from outrider.theory.stopping import ScoreTable
 
 Array = NDArray[np.float64]
 
 THRESHOLDS: Final = np.linspace(0.0, 1.0, 41)
 GRID: Final = 9
-"""Values of λ in the grid by complexity."""
+"""Values of λ in the grid by complexity, at most."""
 
 
 def evaluate(
@@ -58,6 +60,7 @@ def evaluate(
     family: str = "stopping",
     sizes: Mapping[str, int] | None = None,
     partial: Sequence[Question] = (),
+    wish: Wish | None = None,
 ) -> Evaluation:
     """Play every policy over the questions that the predictor was not trained on.
 
@@ -69,9 +72,11 @@ def evaluate(
         sizes: bytes of each stage's model.
         partial: questions that the first few stages have answered, if there are more of them; the
             predictor of these stages is judged by them.
+        wish: for which training finds a λ, that is shown too.
 
     Raises:
-        UsageError: the predictor does not fit the stages or the answers, or nothing is left.
+        UsageError: the predictor does not fit the stages or the answers, nothing is left, or the
+            wish cannot be met.
     """
     predictor.check(settings)
     unseen = predictor.unseen(questions)
@@ -107,8 +112,7 @@ def evaluate(
     points = points_of(sweep(family, table, training, training))
     by_worth = dict(played[family])
     complexity = np.array([predictor.complexity(s) for s in test.scores[:, 0]])
-    swept_worths = worths(table)
-    shown = [swept_worths[i] for i in np.linspace(0, len(swept_worths) - 1, GRID).astype(int)]
+    shown = telling([(worth, by_worth[worth].asked) for worth in worths(table)], GRID)
     ms = _ms(predictor, unseen)
     return Evaluation(
         unit=settings.cost.unit,
@@ -137,7 +141,43 @@ def evaluate(
             for worth in shown
         },
         levels=_levels(unseen, settings),
+        wished=_wished(wish, family, predictor, table, test, weights),
     )
+
+
+def _wished(
+    wish: Wish | None,
+    family: str,
+    predictor: Predictor,
+    table: ScoreTable,
+    test: Outcomes,
+    weights: Array,
+) -> Wished | None:
+    """What training finds for a wish, and what it brings here; None without one."""
+    if wish is None or not wish.words:
+        return None
+    policy, training = TrainedPolicy(predictor, family, wish), predictor.training
+    rule = policy.at(policy.worth)
+    (trained,) = points_of([(policy.worth, play(rule, table, training))])
+    return Wished(wish.words, trained, _point(policy.worth, play(rule, table, test), weights))
+
+
+def telling(swept: Sequence[tuple[float, NDArray[np.bool_]]], count: int) -> list[float]:
+    """Some λ of a sweep, its ends among them: evenly of those at which other stages are asked.
+
+    Args:
+        swept: each λ with the stages asked, bool[questions, stages].
+        count: of λ, at most and at least 2.
+    """
+    changes = [
+        worth
+        for place, (worth, asked) in enumerate(swept)
+        if not place or not np.array_equal(asked, swept[place - 1][1])
+    ]
+    if changes[-1] != swept[-1][0]:
+        changes.append(swept[-1][0])
+    places = np.linspace(0, len(changes) - 1, min(count, len(changes))).astype(int)
+    return [changes[place] for place in places]
 
 
 def _sweep(

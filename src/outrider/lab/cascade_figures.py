@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outrider.lab.statistics import Interval
+from outrider.strategies.cascade.curve import Point
 from outrider.strategies.cascade.metrics import Quality, Reliability
 
 
@@ -99,6 +100,21 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Wished:
+    """What a caller asked for, and what came of it.
+
+    Attributes:
+        wish: in words, such as "budget 60".
+        trained: the point of the training that met it.
+        found: the same λ on the questions of the evaluation.
+    """
+
+    wish: str
+    trained: Point
+    found: CurvePoint
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything that a report shows."""
 
@@ -118,6 +134,7 @@ class Evaluation:
     preferences: Mapping[str, CurvePoint]
     grid: Mapping[float, Mapping[str, Cell]]
     levels: Mapping[str, Mapping[str, float]]
+    wished: Wished | None = None
 
     def curve(self, name: str) -> Curve:
         """A policy's curve."""

@@ -13,6 +13,9 @@ from outrider.strategies.cascade.predictor import COMPLEXITIES
 ENOUGH_BETTER: Final = 0.15
 """How far the last stage should be above the first for a ladder to be worth climbing."""
 
+ROWS: Final = 16
+"""Values of λ in the table of what they mean, at most."""
+
 WELL_CALIBRATED: Final = 0.05
 """The calibration error up to which a predictor's probabilities can be taken at their word."""
 
@@ -92,6 +95,19 @@ def verdicts(e: Evaluation) -> list[str]:
     return said
 
 
+def wished(e: Evaluation) -> list[str]:
+    """How a wish that training met does here; nothing without one."""
+    if e.wished is None:
+        return []
+    was, now = e.wished.trained, e.wished.found
+    return [
+        f"Asked for {e.wished.wish}: λ = {_cost(was.worth)} had, in training, "
+        f"{was.quality:.1%} right at {_cost(was.cost)} {e.unit} a question, with {was.early:.0%} "
+        f"ended before the last stage; here it is {_share(now.quality)} right at "
+        f"{_cost(now.cost)} {e.unit}, with {now.early:.0%} ended early."
+    ]
+
+
 def _above_keywords(found: object, baseline: object) -> bool:
     mine, theirs = getattr(found, "auroc", None), getattr(baseline, "auroc", None)
     return mine is not None and (theirs is None or mine > theirs)
@@ -166,7 +182,7 @@ def _stages(e: Evaluation) -> Section:
                 (
                     row.name,
                     _share(row.accuracy),
-                    f"{row.ms:.0f}",
+                    f"{row.ms:,.0f}",
                     _cost(row.cost),
                     f"{row.tokens:.0f}",
                     f"{row.size / 1e6:.0f}",
@@ -202,6 +218,7 @@ def _worth(e: Evaluation, pictures: bool) -> Section:
         "the chance that it makes a wrong answer right. At 0 the first stage always answers; "
         "at infinity all are asked."
     )
+    part.words += wished(e)
     if pictures:
         from outrider.lab.cascade_plots import worth_plot  # noqa: PLC0415
 
@@ -213,7 +230,8 @@ def _worth(e: Evaluation, pictures: bool) -> Section:
         )
     )
     points = e.curve(e.steered).points
-    chosen = points[:: max(len(points) // 12, 1)]
+    told = [p for p, before in zip(points, (None, *points), strict=False) if _differs(p, before)]
+    chosen = [*told[: -1 : 1 + len(told) // ROWS], told[-1]]
     part.tables.append(
         Table(
             ("policy", "λ", f"cost, {e.unit}", "right", "ends early"),
@@ -239,7 +257,7 @@ def _stopping(e: Evaluation, pictures: bool) -> Section:
             _cost(worth),
             name,
             f"{cell.questions}",
-            f"{cell.ms:.0f}",
+            f"{cell.ms:,.0f}",
             _cost(cell.cost),
             "–" if cell.quality is None else f"{cell.quality:.1%}",
             *(f"{share:.0%}" for share in cell.shares),
@@ -285,6 +303,11 @@ def _predictor(e: Evaluation, pictures: bool) -> Section:
     return part
 
 
+def _differs(point: CurvePoint, before: CurvePoint | None) -> bool:
+    """Whether a λ does anything else than the one before it; infinity is told in any case."""
+    return before is None or point.cost != before.cost or math.isinf(point.setting)
+
+
 def _point(point: CurvePoint) -> tuple[str, ...]:
     return (
         _cost(point.setting),
@@ -319,7 +342,8 @@ def _more(share: float) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{share * 100:+.1f}"
+    # Adding nothing makes a rounded −0 a 0.
+    return f"{round(share * 100, 1) + 0.0:+.1f}"
 
 
 def _maybe(value: float | None) -> str:

@@ -2,11 +2,14 @@
 
 What is compared is each arm's speed-up over plain decoding, prompt by prompt: how fast the machine
 happened to be touches an arm and what it is held against alike. Whether the logarithms of the
-speed-ups differ is decided by a permutation test: were there no difference, each prompt's would be
-as likely to have the other sign (Fisher, The Design of Experiments, 1935, chapter 3). It asks for
-no distribution, and small numbers of prompts are enough. With many arms some would differ by
-chance, so the level is shared out by Holm's procedure (1979): of pairs of runs of one
-configuration at most one in twenty is told to differ anywhere.
+speed-ups differ is decided by a permutation test, which asks for no distribution and to which small
+numbers of prompts are enough. With many arms some would differ by chance, so the level is shared
+out over all of them.
+
+That test takes prompts for independent, and those of one run are not: what a further row of a pass
+costs depends on how fast the machine's memory is just then, so in a run of a minute every arm may
+gain more or less than in the next. A difference has to be larger than that, so the test asks
+whether it exceeds a margin.
 """
 
 from __future__ import annotations
@@ -25,14 +28,11 @@ from outrider.lab.results import Results
 from outrider.lab.run_folder import RunFolder
 from outrider.lab.runs import load_experiments, results_of
 from outrider.lab.speed_bench import by_prompt, times
+from outrider.lab.statistics import holm, sign_flip
 
-LEVEL: Final = 0.05
-"""The chance of being told of any difference where there is none."""
-
-FLIPS: Final = 20_000
-"""Sign flips that are drawn; for up to 14 prompts all are tried instead."""
-
-ALL_FLIPS: Final = 14
+MARGIN: Final = 0.1
+"""A ratio between the speed-ups of two runs that is no difference, up or down: that much the same
+configuration gains more or less from one minute to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Comparison:
         prompts: measured in both runs.
         ratio: the second run's speed-up over the first one's, the geometric mean over prompts; of
             an arm that is held against nothing, its speed.
-        p: how often chance alone would differ as much.
+        p: how often chance alone would go beyond the margin as far.
         differs: whether it is told to differ, among all that are compared.
         same_tokens: the share of prompts that are answered alike.
     """
@@ -67,28 +67,37 @@ class Difference:
         arms: those that both have; the test is on what they bring over plain decoding.
         pace: how many times as fast the second run decoded plainly: the machine, mostly.
         settings: what was resolved differently, name by name.
+        margin: a ratio of speed-ups that counts as none.
     """
 
     arms: Sequence[Comparison]
     pace: float | None
     settings: Sequence[str]
+    margin: float
 
     @property
     def verdict(self) -> str:
         """In a sentence."""
         differing = [c for c in self.arms if c.differs]
         if not differing:
-            return f"No difference in {len(self.arms)} comparisons."
+            return f"No difference beyond {self.margin:.0%} in {len(self.arms)} comparisons."
         told = ", ".join(f"{c.experiment} {c.arm} ({c.ratio:.2f} times)" for c in differing)
         return f"{len(differing)} of {len(self.arms)} comparisons differ: {told}."
 
 
-def compare(first: RunFolder, second: RunFolder) -> Difference:
+def compare(first: RunFolder, second: RunFolder, *, margin: float = MARGIN) -> Difference:
     """What the second run measured differently.
 
+    Args:
+        first: a run.
+        second: another.
+        margin: the least difference that is told, as a share: 0.1 is 10%.
+
     Raises:
-        UsageError: a run cannot be read, or they have nothing in common.
+        UsageError: a run cannot be read, the margin is negative, or they have nothing in common.
     """
+    if margin < 0.0:
+        raise UsageError(f"--margin has to be at least 0, not {margin:g}.")
     one, other = results_of(first), results_of(second)
     names = [name for name in first.description["experiments"] if name in _experiments(second)]
     found: list[Comparison] = []
@@ -111,7 +120,7 @@ def compare(first: RunFolder, second: RunFolder) -> Difference:
                     arm=arm.name,
                     prompts=len(logs),
                     ratio=float(np.exp(logs.mean())),
-                    p=sign_flip(logs),
+                    p=sign_flip(beyond(logs, margin)),
                     differs=False,
                     same_tokens=same,
                 )
@@ -120,42 +129,27 @@ def compare(first: RunFolder, second: RunFolder) -> Difference:
         raise UsageError(
             f"{first.path} and {second.path} have no experiment, arm and prompt in common."
         )
+    told = holm([comparison.p for comparison in found])
     return Difference(
-        arms=holm(found),
+        arms=[replace(c, differs=differs) for c, differs in zip(found, told, strict=True)],
         pace=float(np.exp(np.mean(paces))) if paces else None,
         settings=_settings(first, second),
+        margin=margin,
     )
 
 
-def sign_flip(values: NDArray[np.float64], *, seed: int = 0) -> float:
-    """How often the mean of values with signs drawn at random is as far from 0 as theirs.
+def beyond(logs: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """Differences less a margin: what of them is left where their mean exceeds it.
 
     Args:
-        values: differences of pairs, float64[pairs].
-        seed: of the draw, where not all signs are tried.
+        logs: logarithms of ratios, float64[pairs].
+        margin: as a share, at least 0.
+
+    Returns:
+        The same, moved towards 0 by the margin; all 0 where their mean is within it.
     """
-    count = len(values)
-    if count <= ALL_FLIPS:
-        codes = np.arange(2**count)
-        signs = 1.0 - 2.0 * ((codes[:, None] >> np.arange(count)) & 1)
-    else:
-        drawn = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, count))
-        # As measured is one of the draws, so that no p is 0.
-        signs = np.vstack([1.0 - 2.0 * drawn, np.ones(count)])
-    means = np.abs(signs @ values)
-    # What differs by rounding alone is alike.
-    return float(np.mean(means >= np.abs(values.sum()) * (1.0 - 1e-12)))
-
-
-def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Which differ, where the chance that any is told to wrongly is `LEVEL` for all together."""
-    ordered = sorted(range(len(comparisons)), key=lambda i: comparisons[i].p)
-    differing: set[int] = set()
-    for place, i in enumerate(ordered):
-        if comparisons[i].p * (len(comparisons) - place) > LEVEL:
-            break
-        differing.add(i)
-    return [replace(comparison, differs=i in differing) for i, comparison in enumerate(comparisons)]
+    mean, most = float(logs.mean()), float(np.log1p(margin))
+    return logs - np.copysign(most, mean) if abs(mean) > most else np.zeros_like(logs)
 
 
 def _logs(both: tuple[Results, Results], arm: Arm) -> tuple[NDArray[np.float64], float]:

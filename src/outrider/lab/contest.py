@@ -328,17 +328,16 @@ class LlmHost:
             max_tokens: of an answer.
         """
         with self.llm.fresh(drafters=fresh):
-            streams = [self._stream(prompt, max_tokens) for prompt in prompts]
-        answers = [_finish(stream) for stream in streams]
-        for prompt, (answer, _) in zip(prompts, answers, strict=True):
-            if answer.finish_reason == "error":
-                raise OutriderError(
-                    f"Prompt {prompt.index}, decoded by the plan {self.name!r}: "
-                    f"{answer.choices[0].error}"
-                )
-        return answers
+            streams = [self.stream(prompt, max_tokens) for prompt in prompts]
+        return [self.answer(*each) for each in zip(prompts, streams, strict=True)]
 
-    def _stream(self, prompt: Prompt, max_tokens: int) -> Stream:
+    def stream(self, prompt: Prompt, max_tokens: int) -> Stream:
+        """Ask, and do not wait.
+
+        Raises:
+            UsageError: a setting, or a prompt that the model cannot take; it is named.
+            CapacityError: the cache can never hold it.
+        """
         request = prompt.request(raw=self.raw or not self.llm.has_chat_template)
         try:
             return self.llm.stream(
@@ -351,14 +350,30 @@ class LlmHost:
             error.args = (f"Prompt {prompt.index}: {error}",)
             raise
 
+    def answer(
+        self, prompt: Prompt, stream: Stream, *, begun: bool = False
+    ) -> tuple[Completion, Passes]:
+        """Wait: the whole answer, and the passes behind the first token.
 
-def _finish(stream: Stream) -> tuple[Completion, Passes]:
-    """The whole answer, and the passes behind the first token."""
-    passes: dict[int, list[float]] = {}
-    # Each event is one pass, and the first of them is the prompt's.
-    for event in islice(stream, 1, None):
-        passes.setdefault(1 + event.draft_tokens, []).append(event.pass_ms)
-    return stream.completion, passes
+        Args:
+            prompt: that was asked.
+            stream: its answer.
+            begun: whether the first event has been taken from it.
+
+        Raises:
+            OutriderError: it failed.
+        """
+        passes: dict[int, list[float]] = {}
+        # Each event is one pass, and the first of them is the prompt's.
+        for event in islice(stream, 0 if begun else 1, None):
+            passes.setdefault(1 + event.draft_tokens, []).append(event.pass_ms)
+        answer = stream.completion
+        if answer.finish_reason == "error":
+            raise OutriderError(
+                f"Prompt {prompt.index}, decoded by the plan {self.name!r}: "
+                f"{answer.choices[0].error}"
+            )
+        return answer, passes
 
 
 def check(prompts: Sequence[Prompt], *, repeats: int, streams: int, max_tokens: int) -> None:

@@ -6,59 +6,156 @@ report says which experiment would answer it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
+from outrider import registry
+from outrider.lab.evidence import Evidence
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Question:
     """One of the twelve.
 
     Attributes:
         key: that an experiment answers it under.
         text: the question.
-        experiment: that answers it.
+        experiments: that answer it, the one to run for it first.
+        plot: the name of the picture that the answer rests on.
     """
 
     key: str
     text: str
-    experiment: str
+    experiments: tuple[str, ...]
+    plot: str
+
+    @cached_property
+    def run(self) -> str:
+        """The experiment to run for it, of those that are installed."""
+        known = registry.names("experiments")
+        return next(name for name in self.experiments if name in known)
 
 
 QUESTIONS: Final = (
-    Question("throughput", "What is the throughput without drafts?", "baseline"),
-    Question("speedup", "What speed-up does speculation bring?", "speculation"),
-    Question("maximum", "How far is that from what theory allows, and why?", "k-sweep"),
-    Question("acceptance", "How many drafted tokens are accepted?", "speculation"),
-    Question("length", "What is the best draft length K?", "k-sweep"),
-    Question("doubling", "Why does doubling K not double the speed?", "k-sweep"),
-    Question("temperature", "How does the temperature change acceptance?", "temperature"),
-    Question("stops", "From which temperature on does drafting not pay?", "temperature"),
-    Question("alignment", "Why does it matter how well draft and target agree?", "speculation"),
-    Question("break-even", "Below which acceptance is drafting slower than not?", "speculation"),
-    Question("batching", "Does it go together with batching?", "batch"),
-    Question("memory", "How much more memory does drafting need?", "memory"),
+    Question(
+        "throughput",
+        "What is the throughput without drafts?",
+        ("baseline",),
+        "baseline",
+    ),
+    Question(
+        "speedup",
+        "What speed-up does speculation bring?",
+        ("speculation",),
+        "speculation",
+    ),
+    Question(
+        "maximum",
+        "How far is that from what theory allows, and why?",
+        ("k-sweep",),
+        "k-sweep",
+    ),
+    Question(
+        "acceptance",
+        "How many drafted tokens are accepted?",
+        ("speculation", "acceptance"),
+        "speculation-theory",
+    ),
+    Question(
+        "length",
+        "What is the best draft length K?",
+        ("k-sweep",),
+        "k-sweep",
+    ),
+    Question(
+        "doubling",
+        "Why does doubling K not double the speed?",
+        ("k-sweep",),
+        "k-sweep-phases",
+    ),
+    Question(
+        "temperature",
+        "How does the temperature change acceptance?",
+        ("temperature",),
+        "temperature",
+    ),
+    Question(
+        "stops",
+        "From which temperature on does drafting not pay?",
+        ("temperature",),
+        "temperature",
+    ),
+    Question(
+        "alignment",
+        "Why does it matter how well draft and target agree?",
+        ("alignment", "speculation"),
+        "speculation-theory",
+    ),
+    Question(
+        "break-even",
+        "Below which acceptance is drafting slower than not?",
+        ("alignment", "speculation"),
+        "speculation-theory",
+    ),
+    Question(
+        "batching",
+        "Does it go together with batching?",
+        ("batch",),
+        "batch",
+    ),
+    Question(
+        "memory",
+        "How much more memory does drafting need?",
+        ("memory",),
+        "memory",
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What an experiment of a run answers.
+
+    Attributes:
+        evidence: that it rests on.
+        text: the answer.
+    """
+
+    evidence: Evidence
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A question with its answer.
+    """A question with its answers.
 
     Attributes:
         question: what was asked.
-        text: the answer; None where nothing was measured that answers it.
+        told: the answers, those of the experiments that the question names first; none where
+            nothing was measured that answers it.
     """
 
     question: Question
-    text: str | None
+    told: Sequence[Told]
 
 
-def answered(told: Mapping[str, str]) -> Sequence[Answer]:
-    """All questions in their order, with what experiments told.
+def answered(evidence: Sequence[Evidence]) -> list[Answer]:
+    """All questions in their order, with what the experiments of runs answer."""
+    said = [
+        (each, each.experiment.answers(each.paired)) for each in evidence if each.paired is not None
+    ]
+    found = []
+    for question in QUESTIONS:
+        told = [
+            Told(each, answers[question.key]) for each, answers in said if question.key in answers
+        ]
+        found.append(Answer(question, sorted(told, key=lambda t: _place(question, t.evidence))))
+    return found
 
-    Args:
-        told: answers by the questions' keys.
-    """
-    return [Answer(question, told.get(question.key)) for question in QUESTIONS]
+
+def _place(question: Question, evidence: Evidence) -> int:
+    name = evidence.experiment.name
+    known = question.experiments
+    return known.index(name) if name in known else len(known)

@@ -22,6 +22,7 @@ from outrider.lab.contest import (
     sample,
     turn,
 )
+from outrider.lab.variants import OWN, Variant, Variants
 from outrider.llm import LLM
 from outrider.prompts import Prompt
 
@@ -50,6 +51,9 @@ class Setup:
         context: the longest sequence in tokens.
         quick: whether a first look is wanted: fewer values of what varies.
         settings: of every request, such as temperature=0.8.
+        layers: of the model, where it can stop after some of them; else 0.
+        copy_drafts: whether a 4-bit copy of the model can draft for it.
+        formats: types of weights that the model's file can be copied in; see `variants.formats`.
     """
 
     model: str
@@ -63,6 +67,9 @@ class Setup:
     context: int = 2048
     quick: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: int = 0
+    copy_drafts: bool = False
+    formats: tuple[str, ...] = ()
 
     @property
     def drafter(self) -> str:
@@ -79,12 +86,14 @@ class Arm:
         settings: of its requests, over those of the setup.
         streams: prompts that are asked at the same moment.
         against: the name of the arm that its speed is held against; itself for one that is not.
+        variant: the model that answers, where it is not the run's own as it was loaded.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     streams: int = 1
     against: str = "plain"
+    variant: Variant = OWN
 
 
 PLAIN_ARM: Final = Arm(name="plain", settings={"speculation": False}, against="plain")
@@ -142,11 +151,20 @@ class Bench:
     Args:
         llm: idle.
         setup: what is asked of it.
+        variants: of it, for arms that name one; None where none does.
     """
 
-    def __init__(self, llm: LLM, setup: Setup) -> None:
+    def __init__(self, llm: LLM, setup: Setup, variants: Variants | None = None) -> None:
         self.llm = llm
         self.setup = setup
+        self.variants = variants or Variants(llm)
+
+    def host(self, arm: Arm) -> LlmHost:
+        """What answers an arm's questions: its variant of the model, under its settings."""
+        setup = self.setup
+        settings = {**setup.settings, **arm.settings}
+        llm = self.variants.llm(arm.variant)
+        return LlmHost(arm.name, llm, setup.raw, setup.seed, settings)
 
     def ask(
         self,
@@ -171,9 +189,7 @@ class Bench:
         """
         setup, first = self.setup, cell.group * arm.streams
         asked = [prompts[(first + i) % len(prompts)] for i in range(arm.streams)]
-        settings = {**setup.settings, **arm.settings}
-        host = LlmHost(arm.name, self.llm, setup.raw, setup.seed, settings)
-        answers = host.ask(asked, fresh=True, max_tokens=max_tokens or setup.max_tokens)
+        answers = self.host(arm).ask(asked, fresh=True, max_tokens=max_tokens or setup.max_tokens)
         check_together([answer for answer, _ in answers])
         return tuple(
             sample(arm.name, prompt, cell.repeat, cell.group, answer, passes)
@@ -287,9 +303,12 @@ class Experiment(abc.ABC):
         """
         seen = set()
         for arm in arms:
-            parts = tuple(
-                str(arm.settings.get(name))
-                for name in ("speculation", "drafter", "controller", "verification")
+            parts = (
+                arm.variant,
+                *(
+                    str(arm.settings.get(name))
+                    for name in ("speculation", "drafter", "controller", "verification")
+                ),
             )
             if parts not in seen:
                 seen.add(parts)

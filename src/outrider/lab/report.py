@@ -1,4 +1,4 @@
-"""The report of a run: one page of Markdown and one of HTML that needs nothing beside it."""
+"""The report of runs: one page of Markdown and one of HTML that needs nothing beside it."""
 
 from __future__ import annotations
 
@@ -6,106 +6,125 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from outrider import registry
 from outrider.errors import UsageError
 from outrider.lab import plots
-from outrider.lab.course import answered
-from outrider.lab.experiment import Experiment, Section
-from outrider.lab.results import Results
+from outrider.lab.chapters import Chapter, compose
+from outrider.lab.conclusion import Conclusion, conclude
+from outrider.lab.course import Answer, answered
+from outrider.lab.course_tables import BLANK
+from outrider.lab.evidence import Evidence, gather, names
 from outrider.lab.run_folder import RunFolder, write_whole
-from outrider.lab.runs import compared, harness_share, results_of, setup_of
-from outrider.lab.walk import BLANK, numbers, walk
+from outrider.lab.runs import ALLOWED_SHARE, harness_share, setup_of
+from outrider.lab.walk import numbers, walk
 from outrider.types import Sampling
-
-PLOTS: Final = "plots"
-TOO_EARLY: Final = "There is no prompt yet that every arm answered with two tokens or more."
-
-ALLOWED_SHARE: Final = 0.01
-"""Of the harness, beside what it measures."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
-    """An experiment's section as a page shows it.
+class Report:
+    """What was written.
 
     Attributes:
-        name: of the experiment.
-        title: its heading.
-        question: that it answers.
-        section: what it found.
-        pictures: its plots as SVG for the page, in their order.
-        answers: to questions of the course, by their keys.
-        advice: what to do.
-        missing: cells that are planned and not measured.
-        outliers: answers whose time a token is far from those like them, by name.
+        page: the page of HTML.
+        conclusion: what it recommends.
+        chapters: what each experiment found.
     """
 
-    name: str
-    title: str
-    question: str
-    section: Section
-    pictures: Sequence[Markup]
-    answers: Mapping[str, str]
-    advice: Sequence[str]
-    missing: int
-    outliers: Sequence[str]
+    page: Path
+    conclusion: Conclusion
+    chapters: Sequence[Chapter]
 
 
 def write(folder: RunFolder) -> tuple[Path, Sequence[Chapter]]:
-    """Write a run's report from what is measured of it.
+    """Write a run's report into its folder.
 
     Returns:
         The page of HTML, and its chapters.
 
     Raises:
-        UsageError: nothing is measured, matplotlib is not installed, or a file cannot be written.
+        UsageError: as for `story`.
     """
-    plots.check()
-    results = results_of(folder)
-    if not results:
-        raise UsageError(
-            f"Nothing is measured in {folder.path} yet; `outrider lab retry {folder.path}` does it."
-        )
-    chapters = [
-        _chapter(folder, registry.load("experiments", name)(), found)
-        for name, found in (
-            (name, results.get(name.partition(":")[0]))
-            for name in folder.description["experiments"]
-        )
-        if found is not None
-    ]
-    values = {
-        "run": folder.description,
-        "chapters": chapters,
-        "advice": [sentence for chapter in chapters for sentence in chapter.advice],
-        "answers": answered({k: text for c in chapters for k, text in c.answers.items()}),
-        **_facts(folder, results),
-    }
-    page = folder.path / "report.html"
-    try:
-        for ending in ("md", "html"):
-            text = _environment().get_template(f"report.{ending}.jinja").render(values)
-            write_whole(folder.path / f"report.{ending}", text)
-    except OSError as error:
-        raise UsageError(
-            f"The report cannot be written to {folder.path}: {error.strerror}."
-        ) from error
-    return page, chapters
+    report = story([folder], folder.path)
+    return report.page, report.chapters
 
 
-def course(folder: RunFolder | None) -> str:
-    """The course in seven parts as Markdown, its tables filled from a run or empty.
+def story(folders: Sequence[RunFolder], directory: Path) -> Report:
+    """Write the report of one run or of several: the whole story in one page.
+
+    Args:
+        folders: of the runs, whole or not.
+        directory: where it is written; it is made where it does not exist.
 
     Raises:
-        UsageError: the run cannot be read.
+        UsageError: the runs cannot be told together, nothing is measured in one, matplotlib is not
+            installed, or a file cannot be written.
     """
-    values = {"parts": walk(folder), "numbers": numbers(), "blank": BLANK}
+    plots.check()
+    told = _tell(folders)
+    blocks, chapters = compose(told.evidence, told.answers, directory)
+    values = {
+        "colours": plots.ON_DARK,
+        "facts": _subject(folders[0]),
+        "runs": {
+            name: _facts(folder, share)
+            for folder, (name, share) in zip(folders, told.shares.items(), strict=True)
+        },
+        "conclusion": told.conclusion,
+        "blocks": blocks,
+        "chapters": chapters,
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for ending in ("md", "html"):
+            text = _environment().get_template(f"report.{ending}.jinja").render(values)
+            write_whole(directory / f"report.{ending}", text)
+    except OSError as error:
+        raise UsageError(
+            f"The report cannot be written to {directory}: {error.strerror}."
+        ) from error
+    return Report(directory / "report.html", told.conclusion, chapters)
+
+
+def course(folders: Sequence[RunFolder]) -> str:
+    """The course in seven parts as Markdown, its tables filled from runs, or empty without any.
+
+    Raises:
+        UsageError: the runs cannot be told together, or one cannot be read.
+    """
+    told = _tell(folders) if folders else None
+    evidence, answers = (told.evidence, told.answers) if told is not None else ([], answered([]))
+    values = {
+        "parts": walk(evidence, answers),
+        "conclusion": told.conclusion if told is not None else None,
+        "several": len(folders) > 1,
+        "numbers": numbers(),
+        "blank": BLANK,
+    }
     return _environment().get_template("course.md.jinja").render(values).rstrip() + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What runs say together."""
+
+    evidence: Sequence[Evidence]
+    answers: Sequence[Answer]
+    shares: Mapping[str, float]
+    conclusion: Conclusion
+
+
+def _tell(folders: Sequence[RunFolder]) -> _Told:
+    evidence = gather(folders)
+    answers = answered(evidence)
+    shares = {
+        name: harness_share([m for e in evidence if e.run == name for m in e.results.measurements])
+        for name in names(folders)
+    }
+    return _Told(evidence, answers, shares, conclude(evidence, answers, shares))
 
 
 def _environment() -> Environment:
@@ -121,56 +140,41 @@ def _environment() -> Environment:
 
 
 def _code(text: str) -> Markup:
-    """A sentence for HTML: what stands between backticks is code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """A sentence for HTML: what stands between backticks is code, broken between words alone."""
+
+    def words(found: re.Match[str]) -> str:
+        return f"<code>{' '.join(f'<span>{word}</span>' for word in found[1].split())}</code>"
+
+    return Markup(re.sub("`([^`]+)`", words, str(escape(text))))
 
 
-def _chapter(folder: RunFolder, experiment: Experiment, results: Results) -> Chapter:
-    paired = compared(experiment, results)
-    section = Section(findings=(TOO_EARLY,), plots=())
-    answers: Mapping[str, str] = {}
-    advice: Sequence[str] = ()
-    if paired is not None:
-        section = experiment.section(paired)
-        answers, advice = experiment.answers(paired), experiment.advice(paired)
-    return Chapter(
-        name=experiment.name,
-        title=experiment.title,
-        question=experiment.question,
-        section=section,
-        pictures=[Markup(plots.save(plot, folder.path / PLOTS)) for plot in section.plots],
-        answers=answers,
-        advice=advice,
-        missing=folder.description["cells"][experiment.name] - len(results.measurements),
-        outliers=[f"{s.plan}, prompt {s.prompt}" for s in (paired.outliers() if paired else ())],
-    )
+def _subject(folder: RunFolder) -> Mapping[str, str]:
+    """What was measured, and on what; the same in all runs of a report."""
+    said = folder.description
+    return {
+        "model": f"{said['model_name']} ({said['fingerprint']})",
+        "machine": f"{said['machine']['processor']}, {said.get('threads', '?')} threads, kernel "
+        f"{said.get('kernel', '?')}",
+    }
 
 
-def _facts(folder: RunFolder, results: Mapping[str, Results]) -> dict[str, Any]:
-    """What stands at the head of a report."""
-    setup = setup_of(folder)
-    everything = [m for found in results.values() for m in found.measurements]
-    share = harness_share(everything)
+def _facts(folder: RunFolder, share: float) -> Mapping[str, Any]:
+    """What one run was asked, and with what."""
+    setup, said = setup_of(folder), folder.description
     temperature = setup.settings.get("temperature", Sampling().temperature)
     categories = {prompt.category for prompt in setup.prompts}
     return {
-        "facts": {
-            "model": f"{folder.description['model_name']} ({folder.description['fingerprint']})",
-            "prompts": f"{len(setup.prompts)} in {len(categories)} categories, each "
-            f"{setup.repeats} time{'s' if setup.repeats > 1 else ''}",
-            "answers": f"up to {setup.max_tokens} tokens, temperature {temperature:g} unless an "
-            "experiment varies it; each begins with empty drafters and no cached prefix",
-            "machine": f"{folder.description['machine']['processor']}, "
-            f"{folder.description.get('threads', '?')} threads, kernel "
-            f"{folder.description.get('kernel', '?')}",
-            "software": ", ".join(
-                f"{name} {version}"
-                for name, version in folder.description["versions"].items()
-                if name in ("outrider", "python", "numpy")
-            ),
-            "begun": folder.description["begun"],
-            "harness": f"{share:.2%} of what it measured, timed empty"
-            + ("" if share <= ALLOWED_SHARE else "; more than it should be: answers are too short"),
-        },
-        "harness_share": share,
+        "experiments": ", ".join(said["experiments"]),
+        "prompts": f"{len(setup.prompts)} in {len(categories)} categories, each "
+        f"{setup.repeats} time{'s' if setup.repeats > 1 else ''}",
+        "answers": f"up to {setup.max_tokens} tokens, temperature {temperature:g} unless an "
+        "experiment varies it; each begins with empty drafters and no cached prefix",
+        "software": ", ".join(
+            f"{name} {version}"
+            for name, version in said["versions"].items()
+            if name in ("outrider", "python", "numpy")
+        ),
+        "begun": said["begun"],
+        "harness": f"{share:.2%} of what it measured, timed empty"
+        + ("" if share <= ALLOWED_SHARE else "; more than it should be: answers are too short"),
     }

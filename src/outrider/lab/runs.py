@@ -6,7 +6,9 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +19,14 @@ from outrider.lab.experiment import Arm, Bench, Cell, Experiment, Measured, Setu
 from outrider.lab.records import Measurement
 from outrider.lab.results import Results
 from outrider.lab.run_folder import Appender, RunFolder
+from outrider.lab.variants import Variants, scratch
 from outrider.llm import LLM, SPECULATION_VARIABLE
 
 FORMAT: Final = 1
 """Of run folders; another one is refused."""
+
+ALLOWED_SHARE: Final = 0.01
+"""Of the harness, beside what it measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,8 @@ def setup_of(folder: RunFolder) -> Setup:
             "this version does not read."
         )
     values = dict(folder.description["setup"])
-    values["drafters"] = tuple(values["drafters"])
+    for name in ("drafters", "formats"):
+        values[name] = tuple(values.get(name, ()))
     return Setup(prompts=folder.prompts(), **values)
 
 
@@ -147,8 +154,7 @@ def go_on(llm: LLM, folder: RunFolder, listener: Listener) -> None:
             f"{llm.model.name} is another model file."
         )
     setup = setup_of(folder)
-    bench = Bench(llm, setup)
-    with folder.alone(), folder.appending() as out:
+    with folder.alone(), folder.appending() as out, scratch(folder.path) as directory:
         before = folder.measurements()
         known = {measurement.key for measurement in before}
         plans = [
@@ -158,17 +164,15 @@ def go_on(llm: LLM, folder: RunFolder, listener: Listener) -> None:
         estimate = Estimate([cell for _, _, cells in plans for cell in cells], before)
         for experiment, arms, cells in plans:
             left = [cell for cell in cells if cell.key not in known]
-
-            def measure(
-                cell: Cell, experiment: Experiment = experiment, arms: dict[str, Arm] = arms
-            ) -> Measured:
-                return experiment.measure(bench, arms[cell.arm], cell)
-
-            try:
+            with Variants(llm, directory) as variants, closing(experiment):
+                bench = Bench(llm, setup, variants)
                 experiment.warm_up(bench, [arms[name] for name in _arms_of(left)])
+                measure = partial(_measure, experiment, bench, arms)
                 measure_cells(left, measure, out, lambda m: listener(estimate.after(m)))
-            finally:
-                experiment.close()
+
+
+def _measure(experiment: Experiment, bench: Bench, arms: Mapping[str, Arm], cell: Cell) -> Measured:
+    return experiment.measure(bench, arms[cell.arm], cell)
 
 
 def measure_cells(

@@ -109,7 +109,7 @@ def quantize(
     _check_place(source, out, force)
     try:
         file = GgufFile(source)
-        plan = [_conversion(ggml, tensor, target, pure) for tensor in file.tensors()]
+        plan = plan_of(file, target, pure=pure)
     except ModelFileError as error:
         raise ModelFileError(f"{source}: {error}") from error
     if all(c.source == c.target for c in plan):
@@ -120,6 +120,22 @@ def quantize(
     with _written(out, sum(c.bytes_after for c in plan)) as written:
         _write(ggml, file, plan, FILE_TYPES[target], written, progress or (lambda *_: None))
     return plan
+
+
+def plan_of(file: GgufFile, type_: str, *, pure: bool = False) -> list[Conversion]:
+    """What a conversion would make of each tensor of a file; nothing is written.
+
+    Args:
+        file: as it is.
+        type_: one of `FILE_TYPES`.
+        pure: as in `quantize`.
+
+    Raises:
+        ModelFileError: the file holds what the type cannot; names the tensor.
+        UsageError: the package gguf is missing.
+    """
+    ggml = _gguf()
+    return [_conversion(ggml, tensor, type_, pure) for tensor in file.tensors()]
 
 
 def target_type(tensor: TensorInfo, target: str, bits: float, pure: bool) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""The names of choices, in their order."""
+from outrider.errors import UsageError
+from outrider.prompts import lettered
+from outrider.types import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Problem:
         subject: the field of knowledge or the kind of problem, where the set tells them apart.
         level: how hard it is, from 1 up, where the set says so.
         data: what else the set holds; a grader may need it (`test`, `aliases`).
+        earlier: turns of the conversation that the question goes on from.
     """
 
     id: str
@@ -33,12 +35,11 @@ class Problem:
     subject: str | None = None
     level: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    earlier: tuple[Message, ...] = ()
 
     def lettered_choices(self) -> str:
         """The choices, a line each, with their letters."""
-        return "\n".join(
-            f"{letter}. {choice}" for letter, choice in zip(LETTERS, self.choices, strict=False)
-        )
+        return lettered(self.choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,23 @@ class Task:
     grader: Grader
 
     def prompt(self, problem: Problem) -> str:
-        """What a model is asked."""
+        """What a model is asked; it ends with no line end where a template does.
+
+        Raises:
+            UsageError: the problem goes on from earlier turns, which a prompt does not hold.
+        """
+        if problem.earlier:
+            raise UsageError(
+                f"The question {problem.id} goes on from earlier turns, which only "
+                "`outrider cascade` puts to a model; leave such questions out."
+            )
         values = {
             **{key: str(value) for key, value in problem.data.items()},
             "question": problem.question,
             "prompt": problem.question,
             "choices": problem.lettered_choices(),
         }
-        return fill(self.template, values)
+        return fill(self.template, values).rstrip("\n")
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Grades what a model said.

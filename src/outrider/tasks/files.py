@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from outrider.errors import UsageError
 from outrider.files import read_text
-from outrider.tasks.base import LETTERS, Problem
+from outrider.prompts import ID_KEYS, LETTERS, SUBJECT_KEYS, choices_of
+from outrider.tasks.base import Problem
+from outrider.types import Message
 
 Row = Mapping[str, Any]
 
@@ -19,8 +21,7 @@ SUFFIXES: Final = (".json", ".jsonl", ".csv")
 
 QUESTION_KEYS: Final = ("question", "problem", "prompt")
 ANSWER_KEYS: Final = ("answer", "gold", "solution")
-ID_KEYS: Final = ("id", "question_id", "task_id", "unique_id")
-SUBJECT_KEYS: Final = ("subject", "category", "type")
+EARLIER_KEY: Final = "earlier"
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -80,14 +81,17 @@ def problem_from(
     Args:
         row: with a question under one of `QUESTION_KEYS`, and mostly an answer under one of
             `ANSWER_KEYS`. An answer to a question with `choices` is a letter, the number of a
-            choice from 0, or a choice written out.
+            choice from 0, or a choice written out. Under `earlier` may stand the turns of the
+            conversation before the question, user's and assistant's in turn, as texts or as
+            objects with a role and content.
         index: of the row; its id where it has none.
         place: what an error calls the row.
         question_key: the key to take instead.
         answer_key: the same for the answer.
 
     Raises:
-        UsageError: there is no question, the named key is missing, or the answer is no choice.
+        UsageError: there is no question, the named key is missing, the answer is no choice, or
+            the earlier turns are none.
     """
     asked = _key(row, (question_key,) if question_key else QUESTION_KEYS)
     answered = _key(row, (answer_key,) if answer_key else ANSWER_KEYS)
@@ -100,7 +104,7 @@ def problem_from(
         )
     if answer_key and not answered:
         raise UsageError(f"{place} has no {answer_key!r}; its keys are {', '.join(map(str, row))}.")
-    choices = tuple(map(str, row.get("choices") or ()))
+    choices = choices_of(row, place)
     answer = row.get(answered) if answered else None
     subject, level = _first(row, SUBJECT_KEYS), row.get("level")
     identity = _first(row, ID_KEYS)
@@ -111,8 +115,28 @@ def problem_from(
         choices=choices,
         subject=None if subject is None else str(subject),
         level=_level(level),
-        data={k: v for k, v in row.items() if k not in (asked, answered, "choices")},
+        data={k: v for k, v in row.items() if k not in (asked, answered, "choices", EARLIER_KEY)},
+        earlier=_turns(row.get(EARLIER_KEY), place),
     )
+
+
+def _turns(value: object, place: str) -> tuple[Message, ...]:
+    """The turns of a conversation; texts are the user's and the assistant's in turn."""
+    if value is None:
+        return ()
+    turns = []
+    for number, item in enumerate(value if isinstance(value, list) else [None]):
+        match item:
+            case str():
+                turns.append(Message(("user", "assistant")[number % 2], item))
+            case {"role": str(role), "content": str(content)} if role:
+                turns.append(Message(role, content))
+            case _:
+                raise UsageError(
+                    f"The earlier turns of {place} have to be a list of texts, or of objects with "
+                    "a role and content."
+                )
+    return tuple(turns)
 
 
 def _letter(answer: object, choices: Sequence[str], place: str) -> str | None:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from outrider.errors import UsageError
+from outrider.prompts import LETTERS
 from outrider.tasks import mathematics
-from outrider.tasks.base import LETTERS, Grade, Grader, Problem
+from outrider.tasks.base import Grade, Grader, Problem
 from outrider.tasks.extract import extract_answer
 from outrider.tasks.programs import grade_program
 

@@ -14,11 +14,15 @@ from outrider.tasks import generated, public
 from outrider.tasks.base import Task
 from outrider.tasks.files import SUFFIXES, problem_from, read_rows
 from outrider.tasks.graders import grade_auto, grade_mathematics
+from outrider.tasks.hub import PREFIX, HubName, fetch
 from outrider.tasks.public import WORDED
 from outrider.tasks.skythought import SUFFIXES as TASK_SUFFIXES
 from outrider.tasks.skythought import read_task
 
 ANY: Final = "{question}\n{choices}"
+
+REMEDY: Final = "give a file of its rows"
+"""For a data set of the hub that is no public set."""
 
 
 def names() -> tuple[str, ...]:
@@ -35,7 +39,8 @@ def load(
         spec: a public set's name (`gsm8k`); a generator's with its options
             (`arithmetic:count=2000,levels=1-6,seed=7`); a file of questions (.json, .jsonl, .csv)
             with `question` and `answer`; or a task file (.yaml, .yml) that names a data set, its
-            keys and a template.
+            keys and a template; or a data set of the hub (`hf:owner/name`, as in `HubName`) with
+            the keys of a file of questions, where it is no public set.
         limit: take so many problems, evenly over subjects where the set has any, the first of
             each; None takes all.
         seed: of a generator whose options name none.
@@ -53,6 +58,8 @@ def load(
 
 
 def _load(spec: str | Path, seed: int, data: Path | None) -> Task:
+    if str(spec).startswith(PREFIX):
+        return _of_hub(str(spec), data)
     path, (name, colon, options) = Path(spec), str(spec).partition(":")
     if path.suffix.lower() in TASK_SUFFIXES:
         return read_task(path, data)
@@ -71,5 +78,23 @@ def _load(spec: str | Path, seed: int, data: Path | None) -> Task:
         raise unknown_name("task", str(spec), names())
     if colon:
         raise UsageError(f"The task {name!r} takes no options; it was given {options!r}.")
+    return _public(name, name, data)
+
+
+def _public(title: str, name: str, data: Path | None, split: str | None = None) -> Task:
     found = public.SETS[name]
-    return Task(name, public.find(name, data), found.template, found.grader)
+    return Task(title, public.find(name, data, split), found.template, found.grader)
+
+
+def _of_hub(spec: str, data: Path | None) -> Task:
+    """A data set of the hub: read as the public set that it is, or else as a file of questions."""
+    there = HubName.parse(spec)
+    if name := public.name_of(there.repository, there.subset):
+        elsewhere = there.repository in public.ALSO_KNOWN_AS
+        return _public(spec, name, data, None if elsewhere else there.split)
+    rows = fetch(there, remedy=REMEDY)
+    problems = tuple(
+        problem_from(row, index, f"Question {index + 1} of {spec}")
+        for index, row in enumerate(rows)
+    )
+    return Task(spec, problems, ANY, grade_auto)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from outrider.errors import DownloadError, UsageError
+from outrider.errors import UsageError
 from outrider.tasks.base import Grader, Problem
 from outrider.tasks.files import Row, problem_from, read_rows
 from outrider.tasks.graders import grade_choice, grade_mathematics, grade_number
+from outrider.tasks.hub import HubName, fetch
 from outrider.tasks.programs import grade_program
 
 DATA_VARIABLE: Final = "OUTRIDER_DATA"
@@ -54,26 +54,41 @@ class PublicSet:
     read: Callable[[Row, int, str], Problem] = problem_from
 
 
-def find(name: str, data: Path | None) -> tuple[Problem, ...]:
+def find(name: str, data: Path | None, split: str | None = None) -> tuple[Problem, ...]:
     """A set's problems: from `<name>.jsonl` in the data directory, or else from the hub.
 
     Args:
         name: of the set.
         data: the directory; None takes that of OUTRIDER_DATA, if it is set.
+        split: of the set, from the hub; None is that which everybody measures on.
 
     Raises:
-        UsageError: the set is not at hand and the library that fetches it is missing.
+        UsageError: the set is not at hand and the library that fetches it is missing, or a row is
+            not of its shape.
         DownloadError: it could not be fetched.
     """
-    found, path = SETS[name], file_of(name, data)
+    found = SETS[name]
+    path = file_of(name, data) if split in (None, found.split) else None
     if path is not None:
         rows, place = read_rows(path), str(path)
     else:
-        rows = fetch(found.hub, found.subset, found.split, remedy=_remedy(name))
+        whole = HubName(found.hub, found.subset, split or found.split)
+        rows = fetch(whole, remedy=_remedy(name))
         place = f"{found.hub} on the hub"
     return tuple(
-        found.read(row, index, f"Question {index + 1} of {place}") for index, row in enumerate(rows)
+        _problem(found, row, index, f"Question {index + 1} of {place}")
+        for index, row in enumerate(rows)
     )
+
+
+def _problem(found: PublicSet, row: Row, index: int, place: str) -> Problem:
+    try:
+        return found.read(row, index, place)
+    except KeyError as error:
+        raise UsageError(
+            f"{place} has no {error}, which rows of this set have; its keys are "
+            f"{', '.join(map(str, row))}."
+        ) from error
 
 
 def file_of(name: str, data: Path | None) -> Path | None:
@@ -85,32 +100,8 @@ def file_of(name: str, data: Path | None) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def fetch(hub: str, subset: str | None, split: str, *, remedy: str) -> list[Row]:
-    """The rows of a data set on the hub, kept in its own cache.
-
-    Raises:
-        UsageError: the library `datasets` is missing.
-        DownloadError: the data set could not be fetched.
-    """
-    if find_spec("datasets") is None:
-        raise UsageError(
-            f"{hub} is not at hand; {remedy}, or fetch it from the hub with "
-            "pip install 'outrider[data]'."
-        )
-    import datasets  # noqa: PLC0415
-
-    try:
-        loaded = datasets.load_dataset(hub, subset, split=split)
-    except Exception as error:  # its errors have no common base
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise DownloadError(
-            f"{hub} could not be fetched from the hub ({reason.rstrip('.')}); {remedy}."
-        ) from error
-    return [dict(row) for row in loaded]
-
-
 def _remedy(name: str) -> str:
-    return f"put {name}.jsonl into a directory and name that with --data or {DATA_VARIABLE}"
+    return f"put {name}.jsonl into a directory that {DATA_VARIABLE} names"
 
 
 def _gsm8k(row: Row, index: int, place: str) -> Problem:
@@ -185,15 +176,15 @@ ALSO_KNOWN_AS: Final = {"opencompass/AIME2025": "aime25", "yentinglin/aime_2025"
 """Other repositories of the same questions, under whatever subset and split, by the set's name."""
 
 
-def name_of(hub: str, subset: str | None, split: str) -> str | None:
-    """The public set that is in a repository of the hub, under a subset and a split."""
+def name_of(hub: str, subset: str | None, split: str | None = None) -> str | None:
+    """The public set that is in a repository of the hub, under a subset and a split, if named."""
     if hub in ALSO_KNOWN_AS:
         return ALSO_KNOWN_AS[hub]
     return next(
         (
             name
             for name, found in SETS.items()
-            if found.hub == hub and found.split == split and subset in (None, found.subset)
+            if found.hub == hub and split in (None, found.split) and subset in (None, found.subset)
         ),
         None,
     )

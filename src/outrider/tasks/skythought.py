@@ -24,6 +24,7 @@ from outrider.tasks.base import Grader, Task
 from outrider.tasks.files import SUFFIXES as QUESTION_SUFFIXES
 from outrider.tasks.files import problem_from, read_rows
 from outrider.tasks.graders import GRADERS, grade_choice, grade_mathematics
+from outrider.tasks.hub import HubName, fetch
 
 SUFFIXES: Final = (".yaml", ".yml")
 
@@ -96,7 +97,7 @@ def read_task(path: Path, data: Path | None) -> Task:
         return Task(path.stem, public.find(name, data), template, _HANDLERS[handler])
     else:
         remedy = f"give {path} a dataset_path that is a file"
-        rows = public.fetch(dataset, subset, split, remedy=remedy)
+        rows = fetch(HubName(dataset, subset, split), remedy=remedy)
     problems = tuple(
         problem_from(row, index, f"Question {index + 1} of {dataset}", **keys)
         for index, row in enumerate(rows)

@@ -11,6 +11,7 @@ from outrider.cli.app import app as outrider_app
 from outrider.cli.options import (
     CacheOptions,
     Json,
+    PromptOptions,
     SamplingOptions,
     SpeculationOptions,
     command,
@@ -40,6 +41,17 @@ def test_sizes(text: str, count: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a size"):
         parse_size(text)
+
+
+def test_prompts_by_what_is_given() -> None:
+    categories = 13
+    assert len(PromptOptions().read()) == 2 * categories
+    assert len(PromptOptions().read(categories)) == categories
+    assert len(PromptOptions(limit=5).read(categories)) == 5
+    assert len(PromptOptions(prompts="algebra:count=4").read()) == 4
+    assert (PromptOptions().name, PromptOptions(prompts="gsm8k").name) == ("built in", "gsm8k")
+    with pytest.raises(UsageError, match="at least 1 prompt, not 0"):
+        PromptOptions(limit=0).read(categories)
 
 
 def run(arguments: list[str]) -> list[object]:

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outrider.cli import output
-from outrider.cli.output import AnswerWriter, print_json, show_progress, size, summary
+from outrider.cli.output import (
+    AnswerWriter,
+    duration,
+    print_json,
+    show_bar,
+    show_progress,
+    size,
+    summary,
+)
 from outrider.models import Progress
 from outrider.types import Usage
 
@@ -146,6 +154,54 @@ def test_a_download_is_announced_and_loading_takes_its_place(
     *_, bar = (line for line in re.split(r"[\r\n]+", shown) if line)
     assert bar.startswith("loading tiny ")
     assert "3.0/4.0 MB" in bar
+
+
+def plain(shown: str) -> str:
+    return re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown)
+
+
+def test_a_bar_is_drawn_when_it_is_told_something(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with show_bar("warming up") as bar:
+        assert "warming up" in plain(capsys.readouterr().err)
+        bar(0, 40, "answers")
+        first = plain(capsys.readouterr().err)
+        assert "answers" in first
+        assert "0/40" in first
+        assert "left" not in first
+        clock.append(100.2)
+        bar(1, 40, "answers")
+        assert capsys.readouterr().err == ""  # too soon
+        clock.append(104.0)
+        bar(10, 40, "answers")
+        assert re.search(r"10/40 0:12 left", plain(capsys.readouterr().err))
+        clock.append(105.0)
+        bar(11, 40, "answers", 61_000)
+        assert re.search(r"11/40 1:01 left", plain(capsys.readouterr().err))
+
+
+def test_another_count_has_a_time_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with show_bar("copy", in_bytes=True) as bar:
+        bar(0, 4_000_000)
+        clock.append(150.0)
+        bar(2_000_000, 8_000_000)
+        clock.append(151.0)
+        bar(4_000_000, 8_000_000)
+    shown = plain(capsys.readouterr().err)
+    assert re.search(r"copy .*4\.0/8\.0 MB 0:02 left", shown)
+
+
+def test_durations_for_people() -> None:
+    assert duration(400) == "0:00"
+    assert duration(95_000) == "1:35"
+    assert duration(3_661_000) == "1:01:01"
 
 
 def test_colours_change_no_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,20 +86,22 @@ def simulate(
     drafter: Chains,
     steps: int,
     *,
-    streams: int = 1,
+    streams: int | Sequence[int] = 1,
     seed: int = 0,
     stutter: Callable[[int], float] = lambda step: 1.0,
     renewed: int = 10**9,
 ) -> Run:
     """Decode with a controller; times are those of the cost, times `stutter`.
 
-    `renewed` is the number of steps after which all answers end and others begin.
+    `renewed` is the number of steps after which all answers end and others begin, as many at a time
+    as `streams` says, or says in turn.
     """
     random, run = np.random.default_rng(seed), Run()
     batch: list[DraftEntry] = []
+    turns = [streams] if isinstance(streams, int) else streams
     for step in range(steps):
         if step % renewed == 0:
-            batch = entries(streams, first=step)
+            batch = entries(turns[step // renewed % len(turns)], first=step)
         room = Room(64, tuple((len(e.tokens), 1) for e in batch), len(batch))
         for entry in batch:
             entry.max_nodes = room.budget // len(batch)

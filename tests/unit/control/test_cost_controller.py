@@ -133,6 +133,24 @@ def test_speculation_fades_as_the_batch_fills_the_machine() -> None:
     assert drafted[-1] == 0.0
 
 
+def test_a_drafter_may_pay_for_one_and_not_for_many() -> None:
+    """Answers alone and eight at once take turns; the drafter is right about those alone."""
+    alone = [step // 50 % 2 == 0 for step in range(4000)]
+    drafter = Chains(lambda step: 0.9 if alone[step] else 0.0, call_ms=0.01, stated=0.9)
+    run = simulate(CostController(LINEAR), LINEAR, drafter, 4000, streams=(1, 8), renewed=50)
+    asked = np.array(run.calls)[1000:]
+    assert np.mean(asked[np.array(alone)[1000:]]) > 0.95
+    assert np.mean(asked[~np.array(alone)[1000:]]) < 0.2
+
+
+def test_a_drafter_that_saves_next_to_nothing_is_not_asked() -> None:
+    """A row costs nothing and its draft 8% of a pass, for a token in eleven steps, or in four."""
+    cost = ListedCost([1.0, 1.0, *(2.0 + m for m in range(30))])
+    for alpha, least, most in ((0.09, 0.0, 0.5), (0.28, 0.9, 1.0)):
+        run = simulate(CostController(cost), cost, Chains(lambda _, a=alpha: a, 0.08), 3000)
+        assert least <= np.mean(run.calls[500:]) <= most
+
+
 def test_rows_of_others_are_part_of_the_cost() -> None:
     cost = ListedCost([max(4.0, 0.5 * m) for m in range(1, 200)])
     (entry,) = batch = entries(1)

@@ -6,17 +6,19 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from strategies.cascade.ladders import ladder, questions
 
 from outrider.errors import UsageError
-from outrider.lab.cascade_eval import evaluate
+from outrider.lab.cascade_eval import evaluate, telling
 from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.cascade_record import record
-from outrider.lab.cascade_report import sections, verdicts
+from outrider.lab.cascade_report import _signed, sections, verdicts
 from outrider.lab.pages import markdown, page
 from outrider.lab.statistics import Interval
 from outrider.strategies.cascade.costs import stage_costs
+from outrider.strategies.cascade.steering import Wish
 from outrider.strategies.cascade.training import train
 
 
@@ -106,6 +108,19 @@ def test_the_grid_adds_up(found: Evaluation) -> None:
     assert sum(group["questions"] for group in found.levels.values()) == found.questions
 
 
+def test_a_wish_is_shown_on_questions_that_nothing_was_fitted_to() -> None:
+    settings = ladder()
+    known = questions(settings, 400)
+    predictor = train(known, settings, stage_costs(settings, {}, {}))
+    e = evaluate(settings, predictor, known, wish=Wish(budget=100.0))
+    assert e.wished is not None
+    was, now = e.wished.trained, e.wished.found
+    assert was.worth == now.setting
+    assert was.cost <= 100.0
+    assert now.cost == pytest.approx(was.cost, rel=0.3)
+    assert "Asked for budget 100: λ = " in markdown("Cascade", sections(e, pictures=False))
+
+
 def test_the_record_is_json(found: Evaluation) -> None:
     values = json.loads(json.dumps(record(found), allow_nan=False))
     assert values["grid"]["0"]["all"]["shares"] == [1, 0, 0]
@@ -157,3 +172,21 @@ def test_the_report_as_a_page(found: Evaluation) -> None:
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
     assert "prefers-color-scheme: dark" in text
     assert not math.isnan(found.oracle.cost)
+
+
+def test_the_grid_shows_where_something_changes() -> None:
+    first = np.array([[True, False, False]] * 4)
+    swept = [(float(worth), first) for worth in range(20)]
+    for number in range(1, 5):
+        some = first.copy()
+        some[:number, 1] = True
+        swept.append((100.0 * number, some))
+    swept.append((math.inf, swept[-1][1]))
+    assert telling(swept, 9) == [0.0, 100.0, 200.0, 300.0, 400.0, math.inf]
+    assert telling(swept, 3) == [0.0, 200.0, math.inf]
+    assert telling(swept[:5], 9) == [0.0, 4.0]
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    assert _signed(-0.0001) == _signed(0.0) == "+0.0"
+    assert _signed(-0.0016) == "-0.2"

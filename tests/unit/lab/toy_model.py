@@ -17,8 +17,11 @@ class Letters:
     bos = None
     space_prefix = False
 
-    def encode_prompt(self, text: str, *, parse_special: bool = False) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         return [max(LETTERS.find(letter), 0) for letter in text]
+
+    def encode_prompt(self, text: str, *, parse_special: bool = False) -> list[int]:
+        return self.encode(text)
 
     def token_bytes(self, token: int) -> bytes:
         return LETTERS[token].encode()

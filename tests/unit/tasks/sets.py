@@ -1,119 +1,74 @@
-"""A line or two of our own in the shape of each public set: as in a file, and as on the hub."""
+"""Rows of our own in the shape of each public set, and answers to them, right and wrong.
+
+The rows are in `tests/fixtures/sets`: `<name>.jsonl` as in a file, `<name>.hub.jsonl` as on the
+Hugging Face hub.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-AT_HAND: dict[str, list[dict[str, Any]]] = {
-    "gsm8k": [
-        {
-            "id": "gsm8k-0",
-            "question": "A hen lays 3 eggs a day. How many does she lay in 5 days?",
-            "answer": "15",
-            "solution": "3 * 5 = <<3*5=15>>15 eggs.\n#### 15",
-        }
-    ],
-    "svamp": [
-        {
-            "id": "svamp-0",
-            "question": "Ada had 12 pens and gave 4 away. How many has she left?",
-            "answer": "8",
-            "type": "Subtraction",
-        }
-    ],
-    "mmlu_stem": [
-        {
-            "id": "mmlu-0",
-            "subject": "astronomy",
-            "question": "Which planet is nearest to the sun?",
-            "choices": ["Venus", "Mercury", "Mars", "Earth"],
-            "answer": 1,
-        }
-    ],
-    "math500": [
-        {
-            "id": "math500-0",
-            "question": "Solve $x^2 = 9$ for $x$.",
-            "answer": "-3, 3",
-            "subject": "Algebra",
-            "level": 2,
-        }
-    ],
-    "aime24": [{"id": "aime24-60", "question": "Find the sum of $1+2+\\dots+9$.", "answer": "45"}],
-    "aime25": [{"id": "aime25-0", "question": "Find $7 \\cdot 9$.", "answer": "63"}],
-    "humaneval": [
-        {
-            "task_id": "HumanEval/0",
-            "prompt": 'def double(x: int) -> int:\n    """Twice x."""\n',
-            "entry_point": "double",
-            "canonical_solution": "    return 2 * x\n",
-            "test": "def check(candidate):\n    assert candidate(4) == 8\n",
-        }
-    ],
-    "truthfulqa": [
-        {
-            "question": "What happens if you swallow a cherry stone?",
-            "mc1_targets": {
-                "choices": ["It passes through you", "A tree grows in you", "You fall ill"],
-                "labels": [1, 0, 0],
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "sets"
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+ON_THE_HUB = {
+    path.name.removesuffix(".hub.jsonl"): rows(path) for path in FIXTURES.glob("*.hub.jsonl")
+}
+AT_HAND = {name: rows(FIXTURES / f"{name}.jsonl") for name in ON_THE_HUB}
+
+ELSEWHERE: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "someone/colours": {
+        "train": [{"prompt": "Name a colour."}],
+        "validation": [
+            {
+                "question": "Which is blue?",
+                "choices": ["grass", "sky"],
+                "answer": 1,
+                "subject": "nature",
             },
-            "category": "Health",
-        }
-    ],
+            {
+                "question": "Which is red?",
+                "choices": ["blood", "milk"],
+                "answer": "A",
+                "subject": "body",
+            },
+        ],
+    },
+    "someone/chats": {"train": [{"turns": ["Hello.", "And you?"], "category": "chat"}]},
+    "someone/pictures": {"test": [{"image": "…", "caption": "A house."}]},
 }
-AT_HAND["mmlu"] = AT_HAND["mmlu_stem"]
+"""Data sets of the hub that are no public set of ours, by split."""
 
-ON_THE_HUB: dict[str, list[dict[str, Any]]] = {
-    **AT_HAND,
-    "gsm8k": [
-        {
-            "question": "A shop sells 1,000 cups a day. How many in 2 days?",
-            "answer": "1000 * 2 = <<1000*2=2000>>2000 cups.\n#### 2,000",
-        }
-    ],
-    "svamp": [
-        {
-            "ID": "chal-1",
-            "Body": "Ada had 12 pens and gave 4 away",
-            "Question": "How many has she left?",
-            "Equation": "( 12.0 - 4.0 )",
-            "Answer": "8.0",
-            "Type": "Subtraction",
-        }
-    ],
-    "math500": [
-        {
-            "problem": "Solve $x^2 = 9$ for $x$.",
-            "solution": "The square roots of 9.",
-            "answer": "-3, 3",
-            "subject": "Algebra",
-            "level": 2,
-            "unique_id": "test/algebra/1.json",
-        }
-    ],
-    "aime24": [
-        {
-            "id": 60,
-            "problem": "Find the sum of $1+2+\\dots+9$.",
-            "solution": "By Gauss.",
-            "answer": "45",
-            "year": "2024",
-        }
-    ],
-    "aime25": [{"problem": "Find $7 \\cdot 9$.", "answer": "63", "id": "0"}],
+DOUBLE = "```python\ndef double(x):\n    return 2 * x\n```"
+LONGEST = "def longest(words):\n    return sorted(words, key=len, reverse=True)[0]\n"
+STEM = ("Final Answer: B", "The answer is (C).", "8")
+
+RIGHT_AT_HAND: dict[str, tuple[str, ...]] = {
+    "gsm8k": ("Final Answer: 15 eggs", "Half of it is 3,000.", r"\boxed{21}"),
+    "svamp": ("She has 8 left.", "36 / 4 = 9"),
+    "mmlu": STEM,
+    "mmlu_stem": STEM,
+    "math500": (r"\boxed{\pm 3}", "Final Answer: 0.75", r"\boxed{(2, \pi/2)}"),
+    "aime24": (r"\boxed{45}", "Therefore, there are 8."),
+    "aime25": (r"\boxed{063}", "Final Answer: 10"),
+    "humaneval": ("    return x + x\n", LONGEST),
+    "truthfulqa": ("Final Answer: It passes through you", "No, they remember things for months."),
 }
-
-RIGHT: dict[str, tuple[str, str]] = {
-    "gsm8k": ("Final Answer: 15 eggs", "Final Answer: 2000"),
-    "svamp": ("She has 8 left.", "12 - 4 = 8"),
-    "mmlu": ("Final Answer: B", "Mercury"),
-    "mmlu_stem": ("Final Answer: B", "The answer is (B)."),
-    "math500": (r"\boxed{\pm 3}", "Final Answer: x = 3 or x = -3"),
-    "aime24": (r"\boxed{45}", "Therefore, the sum is 45."),
-    "aime25": (r"\boxed{063}", "63"),
-    "humaneval": ("    return x + x\n", "```python\ndef double(x):\n    return 2 * x\n```"),
-    "truthfulqa": ("Final Answer: It passes through you", "It passes through you."),
+RIGHT_ON_THE_HUB: dict[str, tuple[str, ...]] = {
+    **RIGHT_AT_HAND,
+    "gsm8k": ("Final Answer: 2000", "The answer is 750 cm."),
+    "svamp": ("12 - 4 = 8", "Final Answer: 15"),
+    "math500": ("Final Answer: x = 3 or x = -3", r"\boxed{\sqrt{50}}"),
+    "aime24": (r"\boxed{45}", "The remainder is 24."),
+    "aime25": ("63", r"\boxed{4}"),
+    "humaneval": (DOUBLE, "    return max(words, key=lambda word: len(word))\n"),
 }
-"""What answers the first question at hand, and the first on the hub."""
+"""What answers the rows, in their order."""
 
-WRONG = dict.fromkeys(RIGHT, "Final Answer: A tree of 17 leaves grows")
+WRONG = ("Final Answer: A tree of 17 leaves grows", "Final Answer: ", "")

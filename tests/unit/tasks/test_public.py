@@ -1,69 +1,64 @@
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from tasks.sets import AT_HAND, ON_THE_HUB, RIGHT, WRONG
+from tasks.sets import AT_HAND, ON_THE_HUB, RIGHT_AT_HAND, RIGHT_ON_THE_HUB, WRONG
 
 from outrider import tasks
-from outrider.errors import DownloadError, UsageError
+from outrider.errors import UsageError
+from outrider.tasks import hub as the_hub
 from outrider.tasks import public
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    for name, rows in AT_HAND.items():
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (tmp_path / f"{name}.jsonl").write_text(lines)
-    return tmp_path
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """A hub that holds rows of our own, and what was asked of it."""
-    asked: list[tuple[Any, ...]] = []
-
-    def load_dataset(repository: str, subset: str | None, *, split: str) -> list[dict[str, Any]]:
-        asked.append((repository, subset, split))
-        name = public.name_of(repository, subset, split)
-        if name is None:
-            raise FileNotFoundError(f"{repository} does not exist.\nDetails follow.")
-        return ON_THE_HUB[name]
-
-    module = ModuleType("datasets")
-    module.load_dataset = load_dataset  # type: ignore[attr-defined]
-    module.__spec__ = SimpleNamespace(name="datasets")  # type: ignore[assignment]
-    monkeypatch.setitem(sys.modules, "datasets", module)
-    return asked
-
-
 def test_every_set_has_rows_here() -> None:
-    assert set(public.SETS) == set(AT_HAND) == set(ON_THE_HUB) == set(RIGHT)
+    assert set(public.SETS) == set(AT_HAND) == set(ON_THE_HUB)
+    for name in public.SETS:
+        assert len(AT_HAND[name]) == len(RIGHT_AT_HAND[name]) >= 2
+        assert len(ON_THE_HUB[name]) == len(RIGHT_ON_THE_HUB[name]) >= 2
+
+
+def check(task: tasks.Task, right: Sequence[str]) -> None:
+    """Every problem is asked whole, and graded as right by its answer alone."""
+    for problem, answer in zip(task.problems, right, strict=True):
+        prompt = task.prompt(problem)
+        assert problem.question.strip() in prompt
+        assert all(choice in prompt for choice in problem.choices)
+        assert task.grade(problem, answer).correct, (problem, answer)
+        for wrong in (*WRONG, *(other for other in right if other != answer)):
+            assert not task.grade(problem, wrong).correct, (problem, wrong)
 
 
 @pytest.mark.parametrize("name", sorted(AT_HAND))
 def test_a_set_at_hand_is_read_asked_and_graded(name: str, data: Path) -> None:
-    task = tasks.load(name, data=data)
-
-    problem = task.problems[0]
-    assert problem.question in task.prompt(problem)
-    assert all(choice in task.prompt(problem) for choice in problem.choices)
-    assert task.grade(problem, RIGHT[name][0]).correct
-    assert not task.grade(problem, WRONG[name]).correct
-    assert not task.grade(problem, "").correct
+    check(tasks.load(name, data=data), RIGHT_AT_HAND[name])
 
 
 @pytest.mark.parametrize("name", sorted(ON_THE_HUB))
-def test_a_set_of_the_hub_is_read_and_graded(name: str, hub: list[tuple[Any, ...]]) -> None:
+def test_a_set_of_the_hub_is_read_asked_and_graded(name: str, hub: list[tuple[Any, ...]]) -> None:
     task = tasks.load(name)
 
     assert hub == [(public.SETS[name].hub, public.SETS[name].subset, public.SETS[name].split)]
-    assert task.grade(task.problems[0], RIGHT[name][1]).correct
-    assert not task.grade(task.problems[0], WRONG[name]).correct
+    check(task, RIGHT_ON_THE_HUB[name])
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("name", "key"), [("svamp", "Question"), ("svamp", "Answer"), ("truthfulqa", "mc1_targets")]
+)
+def test_a_row_of_another_shape_is_named(
+    name: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ON_THE_HUB[name]
+    changed = {k: v for k, v in second.items() if k != key}
+    monkeypatch.setitem(ON_THE_HUB, name, [first, changed])
+
+    with pytest.raises(
+        UsageError, match=f"^Question 2 of {public.SETS[name].hub} on the hub.*{key}"
+    ):
+        tasks.load(name)
 
 
 def test_subjects_and_levels_are_kept(data: Path) -> None:
@@ -90,17 +85,9 @@ def test_the_environment_names_the_data(data: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "find_spec", lambda name: None)
+    monkeypatch.setattr(the_hub, "find_spec", lambda name: None)
 
     with pytest.raises(UsageError, match=r"put svamp\.jsonl into a directory.*outrider\[data\]"):
         tasks.load("svamp", data=tmp_path)
     with pytest.raises(UsageError, match="does not exist"):
         tasks.load("svamp", data=tmp_path / "absent")
-
-
-@pytest.mark.usefixtures("hub")
-def test_a_failed_download_is_one_sentence() -> None:
-    with pytest.raises(
-        DownloadError, match=r"no/such could not be fetched .*\(no/such does not ex"
-    ):
-        public.fetch("no/such", None, "test", remedy="put it here")

@@ -8,7 +8,7 @@ import pytest
 
 from outrider import tasks
 from outrider.errors import UsageError
-from outrider.tasks import public
+from outrider.tasks import hub
 
 PUBLISHED = r"""
 handler: aime
@@ -43,7 +43,7 @@ def test_a_published_file_reads_the_set_at_hand(tmp_path: Path) -> None:
 def test_a_public_set_is_read_where_its_split_is_the_one_at_hand(
     split: str, read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(public, "find_spec", lambda name: None)
+    monkeypatch.setattr(hub, "find_spec", lambda name: None)
     (tmp_path / "gsm8k.jsonl").write_text('{"question": "What is 1 + 1?", "answer": "2"}')
     text = PUBLISHED.replace("opencompass/AIME2025", "openai/gsm8k").replace("train", split)
     path = write(tmp_path / "mine.yaml", text)

@@ -28,7 +28,6 @@ from outrider.lab.plots import FAINT, break_even, whiskers
 from outrider.lab.results import Results
 from outrider.lab.speed_bench import PHASES
 from outrider.lab.speed_plot import COLOURS
-from outrider.lab.statistics import Finding, finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,23 +116,6 @@ class KSweep(Experiment):
             "doubling": why,
             "maximum": _distance(results, _measured_at(results)),
         }
-
-    def advice(self, results: Results) -> Sequence[str]:
-        """The best length, where some length is shown to pay."""
-        ratios = {k: results.total(_arm(k)) for k in _measured_at(results)}
-        paying = [k for k, ratio in ratios.items() if finding(ratio) is Finding.FASTER]
-        if not paying:
-            return ()
-        best = max(paying, key=lambda k: r.value if (r := ratios[k]) else 0.0)
-        alike = [
-            k
-            for k in paying
-            if k == best or finding(results.total(_arm(best), _arm(k))) is not Finding.FASTER
-        ]
-        return (
-            f"With drafts of one length take K = {best} ({times(ratios[best])} times plain)"
-            + (f"; from K = {min(alike)} on it is not told apart." if min(alike) < best else "."),
-        )
 
 
 def _measured_at(results: Results) -> list[int]:

@@ -28,7 +28,6 @@ from outrider.lab.experiments.words import (
 from outrider.lab.plots import FAINT, strips
 from outrider.lab.results import Results
 from outrider.lab.speed_plot import COLOURS
-from outrider.lab.statistics import Finding, finding
 from outrider.theory import acceptance_rate, alpha_of_rate, break_even
 
 if TYPE_CHECKING:
@@ -115,24 +114,6 @@ class SpeculationExperiment(Experiment):
             "alignment": _alignment(results, drafters),
             "break-even": " ".join(_break_even(results, drafter) for drafter in drafters),
         }
-
-    def advice(self, results: Results) -> Sequence[str]:
-        """Whether to speculate, and with what."""
-        _, arms = _measured(results)
-        best = _best(results, arms)
-        ratio = results.total(best)
-        match finding(ratio):
-            case Finding.FASTER:
-                return (f"Speculate with {best}: expect {times(ratio)} times plain decoding.",)
-            case Finding.SLOWER:
-                return (
-                    f"Do not speculate here: even the best, {best}, is slower ({times(ratio)}).",
-                )
-            case _:
-                return (
-                    "These measurements do not decide whether speculation helps: the best, "
-                    f"{best}, is {times(ratio)} times as fast. More prompts and repeats would.",
-                )
 
 
 def _measured(results: Results) -> tuple[list[str], list[str]]:

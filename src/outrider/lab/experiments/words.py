@@ -118,6 +118,8 @@ def drawing(spec: str) -> str:
 
     Rejection is at its best with a draft that is a sample of the drafter's own distribution.
     """
+    if "through_text=true" in spec:  # its text has no distribution over the target's tokens
+        return spec
     joined = f"{spec}{',' if ':' in spec else ':'}draws=true"
     try:
         registry.load("drafters", joined)

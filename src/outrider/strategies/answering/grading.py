@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from outrider.prompts import LETTERS
 from outrider.strategies.answering.record import Answered
 from outrider.tasks import mathematics
-from outrider.tasks.base import LETTERS, Problem
+from outrider.tasks.base import Problem
 from outrider.tasks.graders import grade_choice, is_mathematics, names_one, only_line
 
 Grading = Literal["mathematics", "choice", "text", "judge", "none"]

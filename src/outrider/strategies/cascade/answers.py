@@ -14,16 +14,22 @@ from outrider.errors import UsageError
 from outrider.strategies.cascade.settings import CascadeSettings, digest
 from outrider.strategies.cascade.stage import Answer
 from outrider.tasks import Problem
+from outrider.types import Message
 
 Key = tuple[str, str, str]
-"""A question: its task, its id and its text."""
+"""A question: its task, its id, and its text with the turns before it."""
 
 FORMAT: Final = 1
 
 
 def key_of(task: str, problem: Problem) -> Key:
     """What tells a question from others; `task` may have options."""
-    return task.partition(":")[0], problem.id, problem.question
+    return task.partition(":")[0], problem.id, said_before(problem) + problem.question
+
+
+def said_before(problem: Problem) -> str:
+    """The earlier turns as one text, which is empty where there are none."""
+    return "".join(f"{turn.role}: {turn.content}\n\n" for turn in problem.earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Collected:
             "choices": list(p.choices),
             "subject": p.subject,
             "level": p.level,
+            "earlier": [[turn.role, turn.content] for turn in p.earlier],
             "correct": self.correct,
             "timed": self.timed,
             "answer": self.answer.record(),
@@ -75,6 +82,7 @@ class Collected:
             choices=tuple(values["choices"]),
             subject=values["subject"],
             level=values["level"],
+            earlier=tuple(Message(role, content) for role, content in values["earlier"]),
         )
         answer = Answer.of(values["answer"])
         return cls(values["task"], problem, answer, values["correct"], values["timed"])
@@ -99,7 +107,7 @@ class Question:
     @property
     def digests(self) -> tuple[str, ...]:
         """A hash of each answer with its question and its grade."""
-        asked = [self.task, self.problem.id, self.problem.question]
+        asked = list(key_of(self.task, self.problem))
         return tuple(
             digest([*asked, answer.fingerprint, answer.text, right])
             for answer, right in zip(self.answers, self.correct, strict=True)

@@ -6,11 +6,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from outrider.errors import OutriderError
 from outrider.sampling import derive_seed
-from outrider.strategies.cascade.answers import AnswerFile, Collected, key_of
+from outrider.strategies.cascade.answers import AnswerFile, Collected, key_of, said_before
 from outrider.strategies.cascade.ladder import Ladder
 from outrider.tasks import Problem, Task
 
@@ -110,7 +110,7 @@ def _ask(
     ladder: Ladder, place: int, task: Task, problem: Problem, *, timed: bool = False
 ) -> Collected:
     seed = question_seed(ladder.settings.seed, problem, place)
-    answer = ladder.ask(place, problem, seed=seed)
+    answer = ladder.stages[place].ask(problem, seed=seed)
     grade = task.grade(problem, answer.text)
     return Collected(key_of(task.name, problem)[0], problem, answer, grade.correct, timed)
 
@@ -125,10 +125,16 @@ def _time(
     """Questions one after the other; the first only warms up what is shared."""
     known = answers.has(ladder.stages[place].settings.name, timed=True)
     waiting = [(t, p) for t, p in problems if key_of(t.name, p) not in known]
+    loading_ms = 0.0
     for number, (task, problem) in enumerate(waiting):
         if number == 0:
-            _ask(ladder, place, task, problem)
-        answers.add(_ask(ladder, place, task, problem, timed=True))
+            loading_ms = _ask(ladder, place, task, problem).answer.loading_ms
+        found = _ask(ladder, place, task, problem, timed=True)
+        if loading_ms > 0 and found.answer.loading_ms == 0:
+            # The one that warmed up is not kept, and what it took to load is.
+            found = replace(found, answer=replace(found.answer, loading_ms=loading_ms))
+            loading_ms = 0.0
+        answers.add(found)
         done.asked += 1
 
 
@@ -140,4 +146,5 @@ def _evenly(problems: Sequence[tuple[Task, Problem]], count: int) -> list[tuple[
 
 def question_seed(seed: int, problem: Problem, place: int) -> int:
     """A seed of a question's own at each stage, whatever its place in a file."""
-    return derive_seed(seed, zlib.crc32(f"{problem.id}\n{problem.question}".encode()), place)
+    asked = f"{problem.id}\n{said_before(problem)}{problem.question}"
+    return derive_seed(seed, zlib.crc32(asked.encode()), place)

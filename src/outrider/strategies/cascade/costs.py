@@ -66,6 +66,12 @@ def weigh(ms: float, answer: Answer, declared: Cost, weights: Weights) -> float:
     return weights.ms * ms + weights.tokens * answer.tokens + weights.money * money
 
 
+def paid(answer: Answer, declared: Cost, weights: Weights) -> float:
+    """What one answer has cost: its own time unless one is declared, and what loading took."""
+    ms = answer.ms if declared.ms is None else declared.ms
+    return weigh(ms + answer.loading_ms, answer, declared, weights)
+
+
 def stage_costs(
     settings: CascadeSettings,
     timed: Mapping[str, Sequence[Answer]],
@@ -79,7 +85,7 @@ def stage_costs(
         collected: answers that were asked among others, by stage.
     """
     # A load is slowed by what else runs and by nothing sped up: the least is its own.
-    loads: dict[tuple[str, str | None], float] = {}
+    loads: dict[tuple[str | None, str | None], float] = {}
     for stage in settings.stages:
         for answer in (*timed.get(stage.name, ()), *collected.get(stage.name, ())):
             if answer.loading_ms > 0:

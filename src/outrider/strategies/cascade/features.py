@@ -11,7 +11,6 @@ import numpy as np
 
 from outrider.strategies.cascade.stage import Answer
 from outrider.tasks import Problem
-from outrider.types import Message
 
 Features = dict[str, float]
 """Values by name; not-a-number where there is none."""
@@ -28,14 +27,21 @@ KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Words of questions, by what they hint at."""
 
+REFERENCES: Final = frozenset(
+    ("it", "its", "that", "this", "these", "those", "they", "them", "he", "she", "result", "again")
+)
+"""Words by which a question goes on from what was said before."""
+
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def question_features(problem: Problem, earlier: Sequence[Message] = ()) -> Features:
-    """What is known before any answer: length, kind, and the numbers in the question."""
+def question_features(problem: Problem) -> Features:
+    """What is known before any answer: length, kind, numbers, and the conversation so far."""
     text = problem.question
-    numbers = [float(n) for n in _NUMBER.findall(text)]
+    numbers = _numbers(text)
+    said = [turn.content for turn in problem.earlier if turn.role != "system"]
+    known = _numbers(" ".join(said))
     words = _WORD.findall(text)
     letters = sum(map(len, words))
     return {
@@ -56,8 +62,11 @@ def question_features(problem: Problem, earlier: Sequence[Message] = ()) -> Feat
         "choices": len(problem.choices),
         "choice_characters": float(np.mean([len(c) for c in problem.choices] or [0])),
         "is_code": float("def " in text or "```" in text),
-        "earlier_turns": len(earlier),
-        "earlier_characters": sum(len(m.content) for m in earlier),
+        "earlier_turns": len(said),
+        "earlier_characters": sum(map(len, said)),
+        "earlier_numbers": len(known),
+        "largest_earlier_number": math.log10(1 + max(known, default=0.0)),
+        "refers_back": sum(word.lower() in REFERENCES for word in words) if said else 0,
     }
 
 
@@ -95,6 +104,10 @@ def answer_features(answer: Answer, earlier: Sequence[Answer] = ()) -> Features:
         "earlier_agreement": float(np.mean(same)) if same else math.nan,
         "agrees_with_last": float(same[-1]) if same else math.nan,
     }
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(n) for n in _NUMBER.findall(text)]
 
 
 def _quantile(values: np.ndarray, q: float) -> float:

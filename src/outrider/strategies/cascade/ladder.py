@@ -9,13 +9,10 @@ from typing import Any, Final, Self
 
 from outrider import models
 from outrider.generators import open_generator, resolve
-from outrider.strategies.cascade.manager import Resident, StageManager
+from outrider.strategies.cascade.manager import Managed, Resident, StageManager
 from outrider.strategies.cascade.settings import CascadeSettings, StageSettings
-from outrider.strategies.cascade.stage import Answer, Extract, Stage
-from outrider.tasks import Problem, extract_answer
-from outrider.tasks.graders import chosen_letter
-from outrider.tasks.mathematics import number
-from outrider.types import Generator, Message
+from outrider.strategies.cascade.stage import Extract, Stage, find_answer
+from outrider.types import Generator
 
 ROOM: Final = 1.4
 """Memory of a loaded model without its cache, in sizes of its file, where none is declared."""
@@ -26,19 +23,13 @@ CACHE: Final = 1 << 28
 Opener = Callable[[StageSettings], Generator]
 
 
-def find_answer(problem: Problem, text: str) -> str | None:
-    """The answer in a text, written so that equal answers are equal texts."""
-    if problem.choices:
-        return chosen_letter(problem, text)
-    found = extract_answer(text)
-    if found is None:
-        return None
-    value = number(found)
-    return found if value is None else str(value)
-
-
 class Ladder:
-    """The stages and their models. Stages of the same model share it, and so its prefix cache.
+    """The stages of a cascade file. Those of the same model share it, and so its prefix cache.
+
+    Attributes:
+        settings: as given.
+        stages: from the cheapest to the dearest; each borrows its model for as long as it answers.
+        manager: of their models.
 
     Args:
         settings: of the cascade.
@@ -62,41 +53,21 @@ class Ladder:
         local: Mapping[str, Any] | None = None,
     ) -> None:
         self.settings = settings
-        self.stages = tuple(Stage(stage, extract) for stage in settings.stages)
         opener = partial(_open, local=local or {}) if open is None else open
-        self._models = [_model_key(stage) for stage in settings.stages]
+        keys = [resolve(stage.model, stage.endpoint) for stage in settings.stages]
         residents: dict[str, Resident] = {}
-        for key in dict.fromkeys(self._models):
-            sharing = [s for k, s in zip(self._models, settings.stages, strict=True) if k == key]
+        for key in dict.fromkeys(keys):
+            sharing = [s for k, s in zip(keys, settings.stages, strict=True) if k == key]
             residents[key] = Resident(
                 max(_size(stage, local or {}) for stage in sharing),
                 partial(opener, _joined(sharing)),
                 any(stage.pinned for stage in sharing),
             )
         self.manager = StageManager(residents, settings.memory)
-
-    def ask(
-        self, place: int, problem: Problem, *, earlier: Sequence[Message] = (), seed: int = 0
-    ) -> Answer:
-        """One stage's answer; safe from any thread.
-
-        Args:
-            place: of the stage, from 0.
-            problem: the question.
-            earlier: turns of the conversation before it.
-            seed: of its samples.
-
-        Raises:
-            OutriderError: the model cannot be loaded, or cannot answer.
-        """
-        with self.manager.use(self._models[place]) as lease:
-            return self.stages[place].ask(
-                lease.generator,
-                problem,
-                earlier=earlier,
-                seed=seed,
-                loading_ms=lease.loading_ms,
-            )
+        self.stages = tuple(
+            Stage(stage, Managed(self.manager, key), extract=extract)
+            for stage, key in zip(settings.stages, keys, strict=True)
+        )
 
     def close(self) -> None:
         """Unload all models."""
@@ -119,10 +90,6 @@ def sizes(settings: CascadeSettings) -> dict[str, int]:
     return {stage.name: _size(stage, {}) for stage in settings.stages}
 
 
-def _model_key(stage: StageSettings) -> str:
-    return resolve(stage.model, stage.endpoint) if stage.endpoint else stage.model
-
-
 def _joined(stages: Sequence[StageSettings]) -> StageSettings:
     """One stage's settings with room for all that share its model."""
     contexts, caches = [s.context for s in stages], [s.cache for s in stages]
@@ -140,7 +107,7 @@ def _size(stage: StageSettings, local: Mapping[str, Any]) -> int:
     if stage.endpoint is not None:
         return 0
     fetching = {key: local[key] for key in ("accept_terms", "progress") if key in local}
-    size = models.ensure(stage.model, **fetching).stat().st_size
+    size = models.ensure(stage.local_model, **fetching).stat().st_size
     return int(ROOM * size) + (CACHE if stage.cache is None else stage.cache)
 
 
@@ -148,4 +115,4 @@ def _open(stage: StageSettings, *, local: Mapping[str, Any]) -> Generator:
     if stage.endpoint is not None:
         return open_generator(stage.model, endpoint=stage.endpoint)
     cache = CACHE if stage.cache is None else stage.cache
-    return open_generator(stage.model, context=stage.context, cache_budget=cache, **local)
+    return open_generator(stage.local_model, context=stage.context, cache_budget=cache, **local)

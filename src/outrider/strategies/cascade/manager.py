@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,7 +56,39 @@ class Lease:
     """A model in use, and the milliseconds that its loading took for this use."""
 
     generator: Generator
-    loading_ms: float
+    loading_ms: float = 0.0
+
+
+@runtime_checkable
+class Lender(Protocol):
+    """Who has a model for as long as an answer takes."""
+
+    def lend(self) -> AbstractContextManager[Lease]:
+        """The model, which is given back at the end of the context."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A model that is there, and stays."""
+
+    generator: Generator
+
+    def lend(self) -> AbstractContextManager[Lease]:
+        """The model."""
+        return nullcontext(Lease(self.generator))
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """A model of a manager's, by its name."""
+
+    manager: StageManager
+    name: str
+
+    def lend(self) -> AbstractContextManager[Lease]:
+        """The model, loaded first if it is not there."""
+        return self.manager.use(self.name)
 
 
 class StageManager:
@@ -110,6 +142,8 @@ class StageManager:
         finally:
             with self._changed:
                 place.users -= 1
+                self._clock += 1
+                place.used = self._clock
                 self._changed.notify_all()
 
     def loaded(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from outrider.errors import UsageError
 from outrider.strategies.cascade import regressors
-from outrider.strategies.cascade.answers import Question
+from outrider.strategies.cascade.answers import Question, said_before
 from outrider.strategies.cascade.costs import StageCost
 from outrider.strategies.cascade.features import (
     Features,
@@ -21,10 +21,9 @@ from outrider.strategies.cascade.features import (
     keyword_features,
     question_features,
 )
-from outrider.strategies.cascade.settings import CascadeSettings, digest
+from outrider.strategies.cascade.settings import CascadeSettings, Weights, digest
 from outrider.strategies.cascade.stage import Answer
 from outrider.tasks import Problem
-from outrider.types import Message
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -104,7 +103,7 @@ class Predictor:
         costs: of each stage.
         edges: the scores before generation at which complexity changes, descending.
         training: the outcomes of the training, with scores that are out of sample.
-        unit: of the costs.
+        weights: of milliseconds, tokens and money in a cost.
         bins: of the table of transitions.
     """
 
@@ -118,30 +117,27 @@ class Predictor:
     costs: tuple[StageCost, ...]
     edges: tuple[float, float]
     training: Outcomes
-    unit: str
+    weights: Weights
     bins: int
 
-    def before(self, problem: Problem, earlier: Sequence[Message] = ()) -> float:
-        """The probability that the first stage will be right."""
-        return float(self.predictors[0].score([question_features(problem, earlier)])[0])
+    @property
+    def unit(self) -> str:
+        """What one unit of cost is called."""
+        return self.weights.unit
 
-    def after(
-        self,
-        stage: int,
-        problem: Problem,
-        answers: Sequence[Answer],
-        earlier: Sequence[Message] = (),
-    ) -> float:
+    def before(self, problem: Problem) -> float:
+        """The probability that the first stage will be right."""
+        return float(self.predictors[0].score([question_features(problem)])[0])
+
+    def after(self, stage: int, problem: Problem, answers: Sequence[Answer]) -> float:
         """The probability that the last of the answers is right.
 
         Args:
             stage: that gave it, from 1.
             problem: the question.
             answers: of the stages that have answered, in the order in which they were asked.
-            earlier: turns of the conversation before the question.
         """
-        features = joined(problem, answers, earlier)
-        return float(self.predictors[stage].score([features])[0])
+        return float(self.predictors[stage].score([joined(problem, answers)])[0])
 
     def complexity(self, before: float) -> Complexity:
         """The class of a question by its score before generation; thirds of the training's."""
@@ -190,12 +186,27 @@ class Predictor:
         return left
 
     def check(self, settings: CascadeSettings) -> None:
-        """Raise where it was made for other stages.
+        """Raise where it was made for other stages, or for another unit of cost.
 
         Raises:
             UsageError: it was.
         """
-        now = settings.fingerprints()
+        self.check_stages(settings.fingerprints())
+        if settings.cost != self.weights:
+            raise UsageError(
+                f"The predictor counts costs in {self.unit}, and the cascade in "
+                f"{settings.cost.unit}; train it again."
+            )
+
+    def check_stages(self, now: Mapping[str, str]) -> None:
+        """Raise where it was made for other stages.
+
+        Args:
+            now: the stages' fingerprints, by their names, in their order.
+
+        Raises:
+            UsageError: it was.
+        """
         if list(now) != list(self.stages):
             raise UsageError(
                 f"The predictor was trained for the stages {', '.join(self.stages)}, and the "
@@ -207,11 +218,6 @@ class Predictor:
                     f"The predictor was trained when the stage {name!r} had other settings; train "
                     "it again on answers collected with these."
                 )
-        if settings.cost.unit != self.unit:
-            raise UsageError(
-                f"The predictor counts costs in {self.unit}, and the cascade in "
-                f"{settings.cost.unit}; train it again."
-            )
 
     def check_model(self, answer: Answer) -> None:
         """Raise where another model answers than those of the training.
@@ -241,6 +247,7 @@ class Predictor:
             "predictors": [predictor.record() for predictor in self.predictors],
             "baseline": [predictor.record() for predictor in self.baseline],
             "costs": [cost.record() for cost in self.costs],
+            "weights": asdict(self.weights),
             "training": {
                 "scores": np.round(self.training.scores, 6).tolist(),
                 "correct": self.training.correct.astype(int).tolist(),
@@ -282,6 +289,7 @@ class Predictor:
                     "baseline": tuple(map(StagePredictor.of, values["baseline"])),
                     "costs": tuple(map(StageCost.of_record, values["costs"])),
                     "edges": tuple(values["edges"]),
+                    "weights": Weights(**values["weights"]),
                     "training": Outcomes(
                         np.array(training["scores"], np.float64),
                         np.array(training["correct"], np.bool_),
@@ -294,11 +302,12 @@ class Predictor:
 
 
 def identity(question: Question) -> str:
-    """A hash of a question's text and choices: what is asked twice is one question here.
+    """A hash of a question's text, turns before it, and choices: asked twice it is one question.
 
     So that no text is both trained on and evaluated.
     """
-    return digest([question.problem.question, question.problem.choices])
+    asked = question.problem
+    return digest([said_before(asked) + asked.question, asked.choices])
 
 
 def matrix(features: Sequence[Features], names: Sequence[str]) -> Array:
@@ -306,11 +315,9 @@ def matrix(features: Sequence[Features], names: Sequence[str]) -> Array:
     return np.array([[found[name] for name in names] for found in features], np.float64)
 
 
-def joined(
-    problem: Problem, answers: Sequence[Answer], earlier: Sequence[Message] = ()
-) -> Features:
+def joined(problem: Problem, answers: Sequence[Answer]) -> Features:
     """What is known after the last of the answers, or before any."""
-    before = question_features(problem, earlier)
+    before = question_features(problem)
     if not answers:
         return before
     return before | answer_features(answers[-1], answers[:-1])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, Self, get_args
 
 from outrider.errors import UsageError, unknown_name
+from outrider.generators import is_address
 from outrider.models.catalogue import DEFAULT_MODEL
 from outrider.strategies.cascade.files import make, read_mapping
 from outrider.types import Sampling
@@ -17,8 +18,8 @@ from outrider.types import Sampling
 Style = Literal["direct", "steps", "examples"]
 Regressor = Literal["trees", "logistic", "keywords"]
 
-NOT_PART_OF_AN_ANSWER: Final = ("name", "memory", "pinned", "cost", "context", "cache")
-"""Settings of a stage that change what it costs and not what it says."""
+NOT_PART_OF_AN_ANSWER: Final = ("name", "memory", "pinned", "cost", "context", "cache", "endpoint")
+"""Settings of a stage that change what it costs, or where it is, and not what it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,9 @@ class StageSettings:
     Attributes:
         name: what reports call it; also tells stages apart.
         model: a name of the catalogue, `hf:owner/repo/file.gguf`, a GGUF file, or what an endpoint
-            calls its model.
-        endpoint: the address of a server that speaks the OpenAI protocol; None runs it here.
+            calls its model; None takes the default model, or the endpoint's only one.
+        endpoint: the address of a server that speaks the OpenAI protocol, which may end in `#NAME`
+            for the model; None runs it here.
         style: `direct` asks for the answer alone, `steps` for steps and then the answer, and
             `examples` shows worked examples and leaves the next one open.
         template: the question's text, with {question} and {choices}; None takes the style's.
@@ -94,6 +96,8 @@ class StageSettings:
         temperature: of sampling.
         top_p: of sampling.
         samples: answers to draw; with more than one the commonest wins.
+        logprobs: ask for log-probabilities, from which the predictor learns; false for what gives
+            none, such as some servers and other strategies.
         self_check: ask the model afterwards, with one token, whether its answer is right.
         memory: bytes that the loaded model takes; None estimates them from its file.
         context: tokens of the longest prompt and answer; None takes what the model was made for.
@@ -103,7 +107,7 @@ class StageSettings:
     """
 
     name: str
-    model: str = DEFAULT_MODEL
+    model: str | None = None
     endpoint: str | None = None
     style: Style = "direct"
     template: str | None = None
@@ -116,6 +120,7 @@ class StageSettings:
     temperature: float = 0.0
     top_p: float = 1.0
     samples: int = 1
+    logprobs: bool = True
     self_check: bool = False
     memory: int | None = None
     context: int | None = None
@@ -141,6 +146,18 @@ class StageSettings:
             raise UsageError(f"{where.capitalize()} has examples, and its style shows none.")
         if self.is_raw and self.system is not None:
             raise UsageError(f"{where.capitalize()} continues plain text, which has no system.")
+        if self.self_check and not self.logprobs:
+            raise UsageError(f"The self-check of {where} needs logprobs; leave one of them out.")
+        if self.endpoint is not None and not is_address(self.endpoint):
+            raise UsageError(
+                f"The endpoint of {where} has to be an address such as "
+                f"http://127.0.0.1:8000/v1, not {self.endpoint!r}."
+            )
+        if self.endpoint is not None and "#" in self.endpoint and self.model is not None:
+            raise UsageError(
+                f"{where.capitalize()} names its model twice, in the endpoint {self.endpoint} and "
+                f"as {self.model!r}; leave one of them out."
+            )
         Sampling(temperature=self.temperature, top_p=self.top_p)
 
     @property
@@ -149,9 +166,17 @@ class StageSettings:
         return self.style == "examples" if self.raw is None else self.raw
 
     def fingerprint(self) -> str:
-        """Changes with everything that may change an answer."""
+        """Changes with everything that may change an answer; a server may move."""
         said = {k: v for k, v in asdict(self).items() if k not in NOT_PART_OF_AN_ANSWER}
-        return digest(said)
+        if self.endpoint is None:
+            return digest(said | {"model": self.local_model})
+        named = self.endpoint.partition("#")[2] or None
+        return digest(said | {"model": named or self.model, "served": True})
+
+    @property
+    def local_model(self) -> str:
+        """What is loaded where no endpoint is given."""
+        return DEFAULT_MODEL if self.model is None else self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

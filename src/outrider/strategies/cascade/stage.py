@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from outrider.errors import OutriderError
 from outrider.sampling import derive_seed
+from outrider.strategies.cascade.manager import Lease, Lender, Owned
 from outrider.strategies.cascade.settings import Example, StageSettings
-from outrider.tasks import Problem
+from outrider.tasks import Problem, extract_answer
 from outrider.tasks.base import fill
-from outrider.types import Choice, Completion, Generator, Message, Request, Sampling, TokenLogprob
+from outrider.tasks.graders import chosen_letter
+from outrider.tasks.mathematics import number
+from outrider.types import (
+    Choice,
+    Completion,
+    FinishReason,
+    Generator,
+    Message,
+    Request,
+    Sampling,
+    Speculation,
+    TokenLogprob,
+)
 
 TOP: Final = 5
 """Best tokens whose log-probabilities are asked for: entropy is estimated from them."""
@@ -59,7 +73,8 @@ class Answer:
     Attributes:
         stage: the stage's name.
         fingerprint: of its settings.
-        model: what the generator says of itself: the hash of its file, where it has one.
+        model: what the generator says of itself: the hash of its file where it has one, else the
+            name that its server calls it by.
         text: of the answer that won the vote; of the only one otherwise.
         answer: what was found in it; None where nothing was.
         votes: what was found in each sample, in their order.
@@ -80,7 +95,7 @@ class Answer:
     text: str = ""
     answer: str | None = None
     votes: tuple[str | None, ...] = ()
-    finish_reason: str = "stop"
+    finish_reason: FinishReason = "stop"
     logprobs: tuple[float, ...] = ()
     entropies: tuple[float, ...] = ()
     yes: float | None = None
@@ -105,49 +120,82 @@ class Answer:
         return values
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a caller wants of every stage's answers, beside the stages' own settings.
+
+    Attributes:
+        max_tokens: of a text at most; None leaves it to the stage.
+        stop: further texts before which an answer ends.
+        speculation: for the stages' models; None takes their defaults.
+    """
+
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    speculation: Speculation | None = None
+
+
+NO_LIMITS: Final = Limits()
+
+
+def find_answer(problem: Problem, text: str) -> str | None:
+    """The answer in a text, written so that equal answers are equal texts."""
+    if problem.choices:
+        return chosen_letter(problem, text)
+    found = extract_answer(text)
+    if found is None:
+        return None
+    value = number(found)
+    return found if value is None else str(value)
+
+
 class Stage:
-    """Asks a generator as its settings say.
+    """A generator with a prompt style, sampling and a cost.
+
+    Attributes:
+        settings: as given.
+        fingerprint: changes with everything in the settings that may change an answer.
 
     Args:
-        settings: of the stage.
+        settings: of the stage; the model and endpoint in them are for cascade files.
+        generator: what answers: a model here, a server, another strategy; or who lends it.
         extract: takes the answer out of a text.
     """
 
-    settings: StageSettings
-    extract: Extract
-    fingerprint: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.fingerprint = self.settings.fingerprint()
-
-    def ask(
+    def __init__(
         self,
-        generator: Generator,
-        problem: Problem,
+        settings: StageSettings,
+        generator: Generator | Lender,
         *,
-        earlier: Sequence[Message] = (),
-        seed: int = 0,
-        loading_ms: float = 0.0,
-    ) -> Answer:
-        """Answer a question.
+        extract: Extract = find_answer,
+    ) -> None:
+        self.settings = settings
+        self.fingerprint = settings.fingerprint()
+        self._lender = generator if isinstance(generator, Lender) else Owned(generator)
+        self._extract = extract
+
+    def ask(self, problem: Problem, *, seed: int = 0, limits: Limits = NO_LIMITS) -> Answer:
+        """Answer a question; safe from any thread if the generator is.
 
         Args:
-            generator: the stage's model.
             problem: the question.
-            earlier: turns of the conversation before it.
             seed: of the samples and the check.
-            loading_ms: that the model took to load for this question.
+            limits: of the caller.
 
         Raises:
-            OutriderError: the generator cannot answer.
+            OutriderError: the model cannot be loaded, or cannot answer.
         """
+        with self._lender.lend() as lease:
+            return self._ask(lease, problem, seed, limits)
+
+    def _ask(self, lease: Lease, problem: Problem, seed: int, limits: Limits) -> Answer:
+        generator = lease.generator
         start = time.perf_counter()
-        completion = generator.generate(self.request(problem, earlier, seed))
+        completion = generator.generate(self.request(problem, seed, limits))
         for choice in completion.choices:
             if choice.finish_reason == "error":
                 raise OutriderError(choice.error or f"The stage {self.settings.name} failed.")
-        votes = tuple(self.extract(problem, self._said(c)) for c in completion.choices)
+        votes = tuple(self._extract(problem, self._said(c)) for c in completion.choices)
         chosen = winner(votes)
         choice = completion.choices[chosen]
         asked = [completion]
@@ -161,7 +209,7 @@ class Stage:
         return Answer(
             stage=self.settings.name,
             fingerprint=self.fingerprint,
-            model=completion.record.get("fingerprint"),
+            model=completion.record.get("fingerprint") or completion.record.get("model"),
             text=self._said(choice),
             answer=votes[chosen],
             votes=votes,
@@ -174,25 +222,32 @@ class Stage:
             cached_tokens=sum(one.usage.cached_tokens for one in asked),
             tokens=sum(usage.completion_tokens for usage in usages),
             ms=ms,
-            loading_ms=loading_ms,
+            loading_ms=lease.loading_ms,
         )
 
-    def request(self, problem: Problem, earlier: Sequence[Message] = (), seed: int = 0) -> Request:
-        """What the model is asked."""
+    def request(self, problem: Problem, seed: int = 0, limits: Limits = NO_LIMITS) -> Request:
+        """What the model is asked.
+
+        What the caller's system messages say follows the stage's own.
+        """
         s = self.settings
+        told = [turn.content for turn in problem.earlier if turn.role == "system"]
+        earlier = [turn for turn in problem.earlier if turn.role != "system"]
         if s.is_raw:
-            said = [f"{m.role.capitalize()}: {m.content}" for m in earlier]
-            shown = [self._text(_plain(e.question), e.answer) for e in self._examples]
-            prompt = "\n\n".join([*shown, *said, self._text(problem, s.opening)])
-            return self._request(seed, prompt=prompt, stop=("\n\n",) if s.stop is None else s.stop)
-        turns = [] if s.system is None else [Message("system", s.system)]
+            said = _as_text(earlier)
+            shown = [_block(self._text(_plain(e.question), e.answer)) for e in self._examples]
+            prompt = "\n\n".join([*told, *shown, *said, _block(self._text(problem, s.opening))])
+            stop = ("\n\n",) if s.stop is None else s.stop
+            return self._request(seed, limits, stop, prompt=prompt)
+        system = "\n\n".join([*([] if s.system is None else [s.system]), *told])
+        turns = [Message("system", system)] if system else []
         for example in self._examples:
             asked = self._text(_plain(example.question))
             turns += [Message("user", asked), Message("assistant", example.answer)]
         turns += [*earlier, Message("user", self._text(problem))]
         if s.opening:
             turns.append(Message("assistant", s.opening))
-        return self._request(seed, messages=tuple(turns), stop=s.stop or ())
+        return self._request(seed, limits, s.stop or (), messages=tuple(turns))
 
     @property
     def _examples(self) -> tuple[Example, ...]:
@@ -203,19 +258,24 @@ class Stage:
         template = self.settings.template or TEMPLATES[self.settings.style]
         return _asked(template, problem, answer=answer)
 
-    def _request(self, seed: int, **what: Any) -> Request:
+    def _request(self, seed: int, limits: Limits, stop: tuple[str, ...], **what: Any) -> Request:
         s = self.settings
-        sampling = Sampling(temperature=s.temperature, top_p=s.top_p, seed=seed)
         return Request(
-            sampling=sampling, max_tokens=s.max_tokens, n=s.samples, logprobs=TOP, **what
+            sampling=Sampling(temperature=s.temperature, top_p=s.top_p, seed=seed),
+            max_tokens=min(s.max_tokens, limits.max_tokens or s.max_tokens),
+            stop=tuple(dict.fromkeys((*stop, *limits.stop))),
+            n=s.samples,
+            logprobs=TOP if s.logprobs else None,
+            speculation=limits.speculation,
+            **what,
         )
 
     def _check(self, problem: Problem, answer: str, seed: int) -> Request:
         text = _asked(CHECK, problem, answer=answer)
         what: dict[str, Any] = (
-            {"prompt": f"{text}\nAnswer:"}
+            {"prompt": "\n\n".join([*_as_text(problem.earlier), f"{text}\nAnswer:"])}
             if self.settings.is_raw
-            else {"messages": (Message("user", text),)}
+            else {"messages": (*problem.earlier, Message("user", text))}
         )
         sampling = Sampling(seed=derive_seed(seed, 1))
         return Request(sampling=sampling, max_tokens=1, logprobs=0, **what)
@@ -250,8 +310,20 @@ def says_yes(completion: Completion) -> float | None:
 
 
 def _asked(template: str, problem: Problem, **more: str) -> str:
+    if not problem.choices:
+        template = template.replace("{choices}\n", "")
     values = {"question": problem.question, "choices": problem.lettered_choices(), **more}
-    return fill(template, values).replace("\n\n", "\n").strip()
+    return fill(template, values).strip()
+
+
+def _as_text(turns: Sequence[Message]) -> list[str]:
+    """The turns of a conversation in a plain text."""
+    return [f"{turn.role.capitalize()}: {turn.content}" for turn in turns]
+
+
+def _block(text: str) -> str:
+    """A text without empty lines, which stand between the examples of a plain text."""
+    return re.sub(r"\n\s*\n", "\n", text)
 
 
 def _plain(question: str) -> Problem:

@@ -82,7 +82,7 @@ def train(
         costs=tuple(costs),
         edges=(float(high), float(low)),
         training=outcomes_of(scores[whole], complete, costs, settings),
-        unit=settings.cost.unit,
+        weights=settings.cost,
         bins=known.bins,
     )
 

@@ -4,8 +4,11 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from outrider.errors import CapacityError, ModelFileError
 from outrider.strategies.cascade.manager import Resident, StageManager
@@ -218,3 +221,70 @@ def test_closing_waits_for_those_at_work_and_refuses_the_rest() -> None:
         one.join(10)
     assert refused == [True]
     assert memory.taken == 0
+
+
+SIZES = {"pinned": 3, "a": 4, "b": 6, "c": 10, "d": 2}
+BUDGET = 16
+
+
+class Borrowing(RuleBasedStateMachine):
+    """Models borrowed and given back in any order, beside what the manager should hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = Memory()
+        self.models = StageManager(
+            {n: self.memory.resident(s, pinned=n == "pinned") for n, s in SIZES.items()}, BUDGET
+        )
+        self.held: list[tuple[str, ExitStack, Model]] = []
+        self.order: list[str] = []  # of the loaded models, the one used longest ago first
+
+    def leaving(self, name: str) -> list[str] | None:
+        """The models that have to go for one to come; None where those in use are in its way."""
+        if name in self.order:
+            return []
+        used = {held for held, *_ in self.held}
+        taken, leaving = sum(SIZES[n] for n in self.order), []
+        for other in self.order:
+            if taken + SIZES[name] - sum(SIZES[n] for n in leaving) <= BUDGET:
+                break
+            if other != "pinned" and other not in used:
+                leaving.append(other)
+        fits = taken + SIZES[name] - sum(SIZES[n] for n in leaving) <= BUDGET
+        return leaving if fits else None
+
+    @rule(name=st.sampled_from(sorted(SIZES)))
+    def borrow(self, name: str) -> None:
+        """Where it would have to wait, this thread alone would wait for ever."""
+        if (leaving := self.leaving(name)) is None:
+            return
+        stack = ExitStack()
+        lease = stack.enter_context(self.models.use(name))
+        assert (lease.loading_ms > 0) == (name not in self.order)
+        assert isinstance(lease.generator, Model)
+        self.order = [n for n in self.order if n not in (*leaving, name)] + [name]
+        self.held.append((name, stack, lease.generator))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(self.held) - 1))
+        name, stack, _ = self.held.pop(place)
+        stack.close()
+        self.order = [*(n for n in self.order if n != name), name]
+
+    @invariant()
+    def what_is_there_is_what_should_be(self) -> None:
+        assert self.models.loaded() == tuple(self.order)
+        assert self.memory.taken == sum(SIZES[n] for n in self.order) <= BUDGET
+        assert self.memory.peak <= self.models.peak <= BUDGET
+        assert not any(model.closed for *_, model in self.held)
+
+    def teardown(self) -> None:
+        for _, stack, _ in self.held:
+            stack.close()
+        self.models.close()
+        assert self.memory.taken == 0
+
+
+TestBorrowing = Borrowing.TestCase

@@ -30,16 +30,21 @@ from outrider.strategies.cascade.policies import (
     Threshold,
     best_answer,
 )
-from outrider.strategies.cascade.predictor import Outcomes
-from outrider.strategies.cascade.run import Wish
+from outrider.strategies.cascade.predictor import Outcomes, Predictor
+from outrider.strategies.cascade.steering import TrainedPolicy, Wish
 from outrider.strategies.cascade.training import train
 from outrider.theory.stopping import ScoreTable
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> tuple[Outcomes, Outcomes]:
+def predictor() -> Predictor:
     settings = ladder()
-    predictor = train(questions(settings, 1000), settings, stage_costs(settings, {}, {}))
+    return train(questions(settings, 1000), settings, stage_costs(settings, {}, {}))
+
+
+@pytest.fixture(scope="module")
+def outcomes(predictor: Predictor) -> tuple[Outcomes, Outcomes]:
+    settings = ladder()
     return predictor.training, predictor.outcomes(questions(settings, 400, seed=9), settings)
 
 
@@ -153,6 +158,46 @@ def test_wishes_find_their_worth() -> None:
     assert worth(preference="fast") == 100.0
     assert worth(preference="best") == 100.0
     assert worth() == worth(preference="balanced") == 100.0
+
+
+@pytest.mark.parametrize(
+    ("family", "wish", "words"),
+    [
+        *((family, Wish(budget=100.0), "budget 100") for family in FAMILIES),
+        ("stopping", Wish(quality=0.6), "quality 0.6"),
+        ("stopping", Wish(early_stop_rate=0.7), "early stop rate 0.7"),
+        ("stopping", Wish(worth=500.0), "λ 500"),
+        ("stopping", Wish(preference="fast"), "preference fast"),
+        ("stopping", Wish(), ""),
+    ],
+)
+def test_a_wish_that_training_met_nearly_holds_on_others(
+    family: str, wish: Wish, words: str, predictor: Predictor, outcomes: tuple[Outcomes, Outcomes]
+) -> None:
+    training, test = outcomes
+    policy = TrainedPolicy(predictor, family, wish)
+    assert wish.words == words
+    was, now = (
+        points_of([(policy.worth, play(policy.at(policy.worth), table(training), known))])[0]
+        for known in (training, test)
+    )
+    assert wish.budget is None or was.cost <= wish.budget
+    assert wish.quality is None or was.quality >= wish.quality
+    assert wish.early_stop_rate is None or was.early >= wish.early_stop_rate
+    assert wish.worth is None or was.worth == wish.worth
+    assert now.cost == pytest.approx(was.cost, rel=0.25)
+    assert now.quality == pytest.approx(was.quality, abs=0.12)
+
+
+def test_preferences_ascend_in_cost(predictor: Predictor) -> None:
+    policy = TrainedPolicy(predictor)
+    fast, balanced, best = (
+        TrainedPolicy(predictor, wish=Wish(preference=word)).expected
+        for word in ("fast", "balanced", "best")
+    )
+    assert fast.cost < balanced.cost <= best.cost
+    assert policy.worth_for("fast") == fast.worth
+    assert policy.worth_for(None) == policy.worth == balanced.worth
 
 
 def test_wishes_that_cannot_be_met() -> None:

@@ -10,11 +10,13 @@ from strategies.cascade.ladders import ladder, questions
 
 from outrider.errors import UsageError
 from outrider.strategies.cascade import regressors
+from outrider.strategies.cascade.answers import Question
 from outrider.strategies.cascade.costs import stage_costs
 from outrider.strategies.cascade.metrics import auroc, calibration_error, quality
 from outrider.strategies.cascade.predictor import Predictor, identity
 from outrider.strategies.cascade.settings import CascadeSettings, Cost, PredictorSettings, Weights
 from outrider.strategies.cascade.training import split, train
+from outrider.types import Message
 
 
 def trained(settings: CascadeSettings, count: int = 600) -> tuple[Predictor, list]:
@@ -37,6 +39,29 @@ def test_a_predictor_is_calibrated_and_ranks(regressor: str) -> None:
         if stage and regressor != "keywords":
             assert found.auroc > (auroc(predictor.baseline_scores(fresh, stage), right) or 0.5)
     assert outcomes.costs.tolist() == [[10.0, 60.0, 240.0]] * len(fresh)
+
+
+def test_earlier_turns_tell_a_predictor_what_the_question_does_not() -> None:
+    """Of equal questions, those after a long conversation are answered wrongly here."""
+    settings = ladder()
+    turns = (Message("user", "What is 523 + 941?"), Message("assistant", "1464"))
+
+    def made(count: int, seed: int) -> list[Question]:
+        found = []
+        for number, known in enumerate(questions(settings, count, seed=seed)):
+            easy = number % 2 == 0
+            problem = replace(known.problem, earlier=() if easy else turns * 3)
+            found.append(replace(known, problem=problem, correct=(easy, True, True)))
+        return found
+
+    predictor = train(made(300, 0), settings, stage_costs(settings, {}, {}))
+    fresh = made(200, 1)
+    right = np.array([q.correct[0] for q in fresh])
+    assert auroc(predictor.scores(fresh, 0), right) == pytest.approx(1.0, abs=0.02)
+    assert (auroc(predictor.baseline_scores(fresh, 0), right) or 0.5) < 0.65
+    alone = replace(fresh[1].problem, earlier=())
+    assert predictor.before(alone) > 0.8
+    assert predictor.before(fresh[1].problem) < 0.2
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:

@@ -1,30 +1,42 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
 from strategies.cascade.scripted import Scripted, question_of
 
 from outrider.errors import OutriderError, UsageError
+from outrider.models.catalogue import DEFAULT_MODEL
 from outrider.strategies.cascade.features import (
     answer_features,
     keyword_features,
     question_features,
 )
-from outrider.strategies.cascade.ladder import find_answer
+from outrider.strategies.cascade.manager import Lease, Lender
 from outrider.strategies.cascade.settings import Example, StageSettings
-from outrider.strategies.cascade.stage import Answer, Stage, entropy, winner
+from outrider.strategies.cascade.stage import Answer, Limits, Stage, entropy, find_answer, winner
 from outrider.tasks import Problem
-from outrider.types import Choice, Completion, Message, Request, TokenLogprob, Usage
+from outrider.types import (
+    Choice,
+    Completion,
+    Generator,
+    Message,
+    Request,
+    Speculation,
+    TokenLogprob,
+    Usage,
+)
 
 
 def problem(question: str = "What is 4 + 9?", **more: object) -> Problem:
     return Problem(id="p", question=question, answer=None, **more)  # type: ignore[arg-type]
 
 
-def stage(**settings: object) -> Stage:
-    return Stage(StageSettings(name="s", **settings), find_answer)  # type: ignore[arg-type]
+def stage(generator: Generator | Lender | None = None, **settings: object) -> Stage:
+    known = StageSettings(name="s", **settings)  # type: ignore[arg-type]
+    return Stage(known, generator or Scripted(lambda *_: ""))
 
 
 def test_a_direct_question_is_a_chat() -> None:
@@ -40,7 +52,7 @@ def test_a_direct_question_is_a_chat() -> None:
 def test_examples_are_continued_as_plain_text() -> None:
     shown = (Example(question="What is 1 + 1?", answer="2"),)
     request = stage(style="examples", examples=shown).request(
-        problem(), [Message("user", "Hello")], seed=3
+        problem(earlier=(Message("user", "Hello"),)), seed=3
     )
     assert request.prompt == (
         "Question: What is 1 + 1?\nAnswer: 2\n\nUser: Hello\n\nQuestion: What is 4 + 9?\nAnswer:"
@@ -67,9 +79,19 @@ def test_choices_are_shown_with_their_letters() -> None:
     assert question_of(found) == "Which?\nA. red\nB. blue\nAnswer with the result only."
 
 
+class Late:
+    """Lends a model that took a while to load."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.lease = Lease(generator, 7.0)
+
+    def lend(self) -> AbstractContextManager[Lease]:
+        return nullcontext(self.lease)
+
+
 def test_an_answer_tells_what_it_cost_and_how_sure_it_was() -> None:
     generator = Scripted(lambda *_: " 4 + 9 = 13. The answer is 13.", p=0.5)
-    answer = stage(style="steps").ask(generator, problem(), loading_ms=7.0)
+    answer = stage(Late(generator), style="steps").ask(problem())
     assert (answer.answer, answer.votes, answer.tokens) == ("13", ("13",), 3)
     assert (answer.prompt_tokens, answer.cached_tokens, answer.loading_ms) == (10, 4, 7.0)
     assert answer.logprobs == (math.log(0.5),) * 3
@@ -85,7 +107,7 @@ def test_an_answer_tells_what_it_cost_and_how_sure_it_was() -> None:
 def test_samples_vote() -> None:
     said = ["It is 12.", "The answer is 13", "nothing", "I get 13.0", "12 + 1 = 14"]
     generator = Scripted(lambda _, index: said[index])
-    answer = stage(samples=5, temperature=0.7).ask(generator, problem())
+    answer = stage(generator, samples=5, temperature=0.7).ask(problem())
     assert answer.votes == ("12", "13", None, "13", "14")
     assert (answer.answer, answer.text) == ("13", "The answer is 13")
     assert answer.tokens == 15
@@ -101,7 +123,7 @@ def test_a_check_of_its_own_answer(word: str, expected: float | None) -> None:
         return word if "Is the proposed answer right?" in question_of(request) else "13"
 
     generator = Scripted(script, p=0.8)
-    answer = stage(self_check=True).ask(generator, problem())
+    answer = stage(generator, self_check=True).ask(problem())
     assert "Proposed answer: 13" in question_of(generator.asked[1])
     assert generator.asked[1].max_tokens == 1
     assert (answer.yes is None) == (expected is None)
@@ -117,7 +139,7 @@ def test_a_server_without_log_probabilities() -> None:
             choice = Choice("13", (), "stop", Usage(completion_tokens=1))
             return Completion((choice,), (), 0)
 
-    answer = stage().ask(Mute(lambda *_: ""), problem())
+    answer = stage(Mute(lambda *_: "")).ask(problem())
     assert (answer.logprobs, answer.model) == ((), None)
     features = answer_features(answer)
     assert math.isnan(features["logprob_q50"])
@@ -131,7 +153,7 @@ def test_an_answer_that_failed_is_an_error() -> None:
             return Completion((choice,), (), 0)
 
     with pytest.raises(OutriderError, match="no token was left"):
-        stage().ask(Broken(lambda *_: ""), problem())
+        stage(Broken(lambda *_: "")).ask(problem())
 
 
 @pytest.mark.parametrize(
@@ -144,6 +166,9 @@ def test_an_answer_that_failed_is_an_error() -> None:
         ({"style": "stepwise"}, "did you mean 'steps'"),
         ({"name": ""}, "needs a name"),
         ({"temperature": -1.0}, "temperature"),
+        ({"self_check": True, "logprobs": False}, "self-check of the stage 's' needs logprobs"),
+        ({"endpoint": "localhost:80"}, "has to be an address such as http"),
+        ({"endpoint": "http://a/v1#m", "model": "n"}, "names its model twice"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, object], said: str) -> None:
@@ -155,6 +180,16 @@ def test_fingerprints_change_with_answers_and_not_with_costs() -> None:
     plain = StageSettings(name="s")
     assert plain.fingerprint() == StageSettings(name="t", pinned=True, memory=9).fingerprint()
     assert plain.fingerprint() != StageSettings(name="s", max_tokens=9).fingerprint()
+    assert plain.fingerprint() == StageSettings(name="s", model=DEFAULT_MODEL).fingerprint()
+
+
+def test_a_server_may_move_and_its_model_may_not_change() -> None:
+    def fingerprint(endpoint: str, model: str | None = None) -> str:
+        return StageSettings(name="s", endpoint=endpoint, model=model).fingerprint()
+
+    assert fingerprint("http://a/v1", "m") == fingerprint("http://b/v1#m")
+    assert fingerprint("http://a/v1") == fingerprint("http://b/v1") != fingerprint("http://a#m")
+    assert fingerprint("http://a/v1", "m") != StageSettings(name="s", model="m").fingerprint()
 
 
 def test_entropy_of_one_certain_token() -> None:
@@ -162,17 +197,56 @@ def test_entropy_of_one_certain_token() -> None:
 
 
 def test_question_features() -> None:
-    found = question_features(problem("What is (12 + (9 - 4)) * 3?"), [Message("user", "hey")])
+    found = question_features(problem("What is (12 + (9 - 4)) * 3?"))
     assert found["numbers"] == 4
     assert (found["plus"], found["minus"], found["times"]) == (1, 1, 1)
     assert (found["bracket_depth"], found["brackets"]) == (2, 2)
     assert found["largest_number"] == pytest.approx(math.log10(13))
-    assert (found["earlier_turns"], found["earlier_characters"]) == (1, 3)
     words = keyword_features(problem("How many are left? Explain why each costs twice."))
     assert (words["counts"], words["asks"], words["divides"], words["compares"]) == (2, 3, 1, 1)
     assert words.items() <= question_features(problem(
         "How many are left? Explain why each costs twice."
     )).items()  # fmt: skip
+
+
+def test_a_conversation_is_asked_and_looked_at() -> None:
+    earlier = (
+        Message("system", "Be brief."),
+        Message("user", "What is 40 + 2?"),
+        Message("assistant", "42"),
+    )
+    asked = problem("Double it.", earlier=earlier)
+    chat = stage(system="Be exact.").request(asked).messages or ()
+    assert chat[0] == Message("system", "Be exact.\n\nBe brief.")
+    assert chat[1:3] == earlier[1:]
+    raw = stage(raw=True).request(asked).prompt or ""
+    assert raw.startswith("Be brief.\n\nUser: What is 40 + 2?\n\nAssistant: 42\n\nDouble it.")
+    generator = Scripted(lambda *_: "84")
+    stage(generator, self_check=True).ask(asked)
+    assert (generator.asked[1].messages or ())[:-1] == earlier
+    found = question_features(asked)
+    assert (found["earlier_turns"], found["earlier_characters"]) == (2, 17)
+    assert (found["earlier_numbers"], found["refers_back"]) == (3, 1)
+    assert found["largest_earlier_number"] == pytest.approx(math.log10(43))
+    assert question_features(problem("Double it."))["refers_back"] == 0
+
+
+def test_paragraphs_of_a_question_stay_in_a_chat() -> None:
+    asked = problem("Read this.\n\nNow add 1.")
+    assert question_of(stage().request(asked)).startswith("Read this.\n\nNow add 1.\nAnswer with")
+    # In plain text an empty line would end the question.
+    assert (stage(style="examples").request(asked).prompt or "").endswith(
+        "Question: Read this.\nNow add 1.\nAnswer:"
+    )
+
+
+def test_a_callers_limits_hold_beside_the_stages_own() -> None:
+    speculation = Speculation(enabled=False)
+    limits = Limits(max_tokens=9, stop=("END", ";"), speculation=speculation)
+    request = stage(max_tokens=20, stop=(";",)).request(problem(), limits=limits)
+    assert (request.max_tokens, request.stop) == (9, (";", "END"))
+    assert request.speculation == speculation
+    assert stage(max_tokens=5).request(problem(), limits=limits).max_tokens == 5
 
 
 def test_answers_are_compared_with_those_before() -> None:

@@ -1,0 +1,1 @@
+"""What goes with speculation in any engine, each measured with and without."""
