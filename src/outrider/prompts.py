@@ -171,10 +171,26 @@ def choices_of(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
     Raises:
         UsageError: they are no list, or more than there are letters.
     """
-    choices = row.get("choices") or []
-    if not isinstance(choices, list) or len(choices) > len(LETTERS):
-        raise UsageError(f"'choices' in {place} has to be a list of at most {len(LETTERS)} texts.")
-    return tuple(map(str, choices))
+    what = f"The choices of {place}"
+    choices = several(row.get("choices"), what)
+    if len(choices) > len(LETTERS):
+        raise UsageError(f"{what} have to be a list of at most {len(LETTERS)} texts.")
+    return choices
+
+
+def several(value: object, what: str) -> tuple[str, ...]:
+    """The texts of a list, or of a cell of CSV with | between them.
+
+    Raises:
+        UsageError: it is no list; `what` begins the sentence.
+    """
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split("|") if part.strip())
+    if value is None:
+        return ()
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise UsageError(f"{what} have to be a list, not {value!r}.")
+    return tuple(map(str, value))
 
 
 def lettered(choices: Iterable[str]) -> str:

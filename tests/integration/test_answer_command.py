@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from strategies.answering.runs import Scripted, fair
 from typer.testing import CliRunner, Result
 
+from outrider import generators
 from outrider.cli.app import app
+from outrider.errors import OutriderError
+from outrider.lab import environment
+from outrider.strategies.answering import checks
 from outrider.strategies.answering.record import read_answers, read_facts
 from servers import llamacpp
 
@@ -157,9 +164,83 @@ def test_a_quick_run_answers_grades_and_holds_to_conditions(
     assert output.with_suffix(".html").exists()
 
 
+def looks_up_a_name() -> dict[str, str]:
+    """A library that asks the network for something, and does without if it gets nothing."""
+    with suppress(OutriderError):
+        socket.getaddrinfo("example.org", 443)
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("failing", "replaced", "given"),
+    [
+        ("offline", (environment, "versions", looks_up_a_name), ()),
+        ("mean", (checks, "MEAN_SECONDS", 0.0), ()),
+        ("total", (checks, "TOTAL_SECONDS", 0.0), ()),
+        ("complete", None, ("--deadline", "0.001")),
+    ],
+)
+def test_each_condition_of_a_check_can_fail(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+    replaced: tuple[object, str, object] | None,
+    given: tuple[str, ...],
+) -> None:
+    if replaced is not None:
+        monkeypatch.setattr(*replaced)
+    short = ("-o", str(tmp_path / "a.jsonl"), "--limit", "2", "--check", "--floor", "0")
+
+    result = call(*arguments, *short, *given)
+
+    assert result.exit_code == 1
+    found = [line for line in result.stdout.splitlines() if line.startswith("failed ")]
+    # A run without time has no answers, so that none is right either.
+    wanted = [failing] if replaced else [failing, "accuracy"]
+    assert [line.split()[1] for line in found] == [f"{name}:" for name in wanted]
+
+
+def judged(*arguments: str) -> tuple[Result, dict[str, Any]]:
+    result = call(*arguments, "--json")
+    return result, json.loads(result.stdout)
+
+
+def test_a_run_is_judged_in_the_same_command(
+    folder: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of this size is no judge; one that is fair stands in for one that is."""
+    rows = [
+        {"id": f"c{i}", "subject": "one", "question": f"Which town is number {i}?"}
+        | {"answer": f"Town{'abcdefgh'[i]}"}
+        for i in range(8)
+    ]
+    questions = tmp_path / "q.jsonl"
+    questions.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given = [str(questions), "--profile", str(folder / "p.toml"), "-m", str(model_path)]
+    given += ["--quick", "--limit", "8", "--judge", str(model_path)]
+
+    withheld, values = judged(*given, "-o", str(tmp_path / "a.jsonl"))
+    assert withheld.exit_code == 1
+    assert values["agreement"]["one"]["trusted"] is False
+    assert "one: the judge's score is withheld" in withheld.stderr
+
+    monkeypatch.setattr(generators, "open_generator", lambda *given, **more: Scripted(fair))
+    trusted, values = judged(*given, "-o", str(tmp_path / "b.jsonl"))
+    assert trusted.exit_code == 0, trusted.stderr
+    assert values["agreement"]["one"]["kappa"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        (["q.jsonl", "-o", "a.jsonl", "--judge", "nobody"], "is for grading"),
+        (["q.jsonl", "--quick", "--judge", "nobody"], "'nobody' is no model"),
+        (["q.jsonl", "--quick", "--rubrics", "r.toml"], "--rubrics are for a judge"),
+        (
+            ["q.jsonl", "-o", "a.jsonl", "--check", "--judge-endpoint", "http://x"],
+            "The judge needs it",
+        ),
         (["q.jsonl"], "Give the file for the answers"),
         (["q.jsonl", "-o", "a.csv"], "name a file .jsonl"),
         (["q.jsonl", "-o", "a.jsonl", "--floor", "0.5"], "a condition of --check"),

@@ -13,6 +13,7 @@ import typer
 
 from outrider.cli import answer_report
 from outrider.cli.cascade_files import is_cascade, open_cascade
+from outrider.cli.judging import JudgeOptions, warn_withheld
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
@@ -31,6 +32,7 @@ from outrider.models.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from outrider.generators import AnyGenerator
+    from outrider.strategies.answering.evaluation import Evaluation
     from outrider.strategies.answering.pipeline import Outcome
     from outrider.strategies.answering.profile import Profile
     from outrider.strategies.answering.questions import Question
@@ -106,6 +108,7 @@ def answer(
         ),
     ] = False,
     floor: Floor = None,
+    judging: JudgeOptions,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -118,11 +121,11 @@ def answer(
     the same command goes on where it was cut off, even by kill -9. A question that fails is
     recorded with its error, and the others are answered.
 
-    Exit status 1 where questions stay unanswered for now, or where a condition of --check fails.
+    Exit status 1 where questions stay unanswered for now, where a condition of --check fails, or
+    where the score of a --judge is withheld.
     """
     from outrider.strategies.answering.checks import FLOOR, Check  # noqa: PLC0415
     from outrider.strategies.answering.checks import check as conditions  # noqa: PLC0415
-    from outrider.strategies.answering.evaluation import evaluate, read_run  # noqa: PLC0415
     from outrider.strategies.answering.profile_file import load_profile  # noqa: PLC0415
     from outrider.strategies.answering.questions import BUILT_IN  # noqa: PLC0415
     from outrider.strategies.answering.record import facts_path  # noqa: PLC0415
@@ -140,23 +143,27 @@ def answer(
         raise UsageError(f"--deadline has to be above 0 seconds, not {deadline:g}.")
     if speculation.draft_debug:
         raise UsageError("--draft-debug follows one answer; `outrider generate` has it.")
-    if endpoint is not None and check:
-        raise UsageError("--check switches the network off, and --endpoint needs it.")
+    if judging.name is not None and not (check or quick):
+        raise UsageError("--judge is for grading; give --quick or --check with it.")
+    for name, given in (("--endpoint", endpoint is not None), ("The judge", judging.remote)):
+        if check and given:
+            raise UsageError(f"--check switches the network off, and {name} needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
     if check or quick:
         _try_grading(asked)
+        judging.prepare(accept_terms=accept_terms)
     if output is None and facts_path(target).exists():
         target.unlink(missing_ok=True)
     attempts: list[str] = []
+    found: Evaluation | None = None
     with ExitStack() as stack:
         if check:
             attempts = stack.enter_context(_offline())
-        opened = stack.enter_context(
-            _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms)
-        )
-        outcome = _answer(opened, how, asked, target, seed=seed or 0, deadline=deadline)
-    found = evaluate([read_run(target)])[0] if outcome.answers and (check or quick) else None
+        with _opened(machine, cache, speculation, endpoint, accept_terms=accept_terms) as opened:
+            outcome = _answer(opened, how, asked, target, seed=seed or 0, deadline=deadline)
+        if outcome.answers and (check or quick):
+            found = _grade(target, judging, accept_terms=accept_terms)
     checks: list[Check] = []
     if check:
         checks = conditions(
@@ -174,7 +181,8 @@ def answer(
         if found is not None:
             answer_report.show_grades(found, target.with_suffix(".html"))
         answer_report.show_checks(checks)
-    if outcome.unanswered or not all(one.passed for one in checks):
+    withheld = found is not None and warn_withheld(found)
+    if outcome.unanswered or withheld or not all(one.passed for one in checks):
         raise typer.Exit(1)
 
 
@@ -206,6 +214,15 @@ def _try_grading(questions: list[Question]) -> None:
 
     if any(question.gold and is_mathematics(question.gold) for question in questions):
         mathematics.equal("x + 1", "1 + x")
+
+
+def _grade(target: Path, judging: JudgeOptions, *, accept_terms: bool) -> Evaluation:
+    """The run, graded; the model that answered has gone, so that a judge finds room."""
+    from outrider.strategies.answering.evaluation import evaluate, read_run  # noqa: PLC0415
+
+    with judging.opened(accept_terms=accept_terms) as judge:
+        listener = (lambda text: None) if judge is None else note
+        return evaluate([read_run(target)], judge, listener=listener)[0]
 
 
 @contextmanager

@@ -171,6 +171,8 @@ def show_checks(checks: Sequence[Check]) -> None:
 
 def record(outcome: Outcome, found: Evaluation | None, checks: Sequence[Check]) -> dict[str, Any]:
     """The same as one object."""
+    from outrider.cli.evaluate import agreement_record  # noqa: PLC0415
+
     values = {
         **asdict(outcome.facts),
         "answers": len(outcome.answers),
@@ -185,6 +187,7 @@ def record(outcome: Outcome, found: Evaluation | None, checks: Sequence[Check]) 
     }
     if found is not None:
         values["accuracy"] = {row.name: row.accuracy for row in found.subjects}
+        values["agreement"] = agreement_record(found)
     if checks:
         values["checks"] = [asdict(one) for one in checks]
     return values

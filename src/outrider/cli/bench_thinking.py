@@ -76,6 +76,7 @@ def thinking(
     accuracy, and the share of rejected work. Both arms answer in turn, with the same seeds. Answers
     are written as they come; a benchmark that was cut off goes on with the same --output.
     """
+    from outrider.generators import is_address  # noqa: PLC0415
     from outrider.lab.thinking_bench import MODES, Setup, measure, room  # noqa: PLC0415
     from outrider.lab.thinking_record import (  # noqa: PLC0415
         Journal,
@@ -116,8 +117,14 @@ def thinking(
             notes.append(
                 f"max_tokens of {max_tokens} do not fit the context and are clipped to {fits}"
             )
-            warn(f"{notes[0]}.")
             setup = setup.clipped(fits)
+        if any(is_address(names[side]) for side in needed):
+            notes.append(
+                "nobody can empty a server's prefix cache, so its times are those of what its "
+                "cache holds from earlier answers"
+            )
+        for text in notes:
+            warn(f"{text}.")
         measured = {
             "num_problems": len(task.problems),
             "num_runs": num_runs,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outrider.cli.judging import JudgeOptions, warn_withheld
 from outrider.cli.options import AcceptTerms, Floor, Json, command
-from outrider.cli.output import console, note, print_json, show_progress, warn
+from outrider.cli.output import console, note, print_json, warn
 from outrider.errors import UsageError
 
 if TYPE_CHECKING:
     from outrider.strategies.answering.evaluation import Evaluation, Figures
-    from outrider.strategies.answering.judge import ModelJudge
 
 
 @command
@@ -31,25 +30,7 @@ def evaluate(
             help="Another run of the same questions; may be given several times.",
         ),
     ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A model that judges answers in words, named as in `generate`; with "
-            "--judge-endpoint, the server's name for it. [default: comparison alone]",
-        ),
-    ] = None,
-    judge_endpoint: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="An OpenAI-compatible server with the judge."),
-    ] = None,
-    rubrics: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="TOML with what the judge is told about each subject. [default: our own]",
-        ),
-    ] = None,
+    judging: JudgeOptions,
     page: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The page. [default: ANSWERS.html, beside the answers]"),
@@ -75,57 +56,24 @@ def evaluate(
         raise UsageError("Give either --page or --no-page, not both.")
     if floor is not None and not 0 <= floor <= 1:
         raise UsageError(f"--floor has to lie in [0, 1], not {floor:g}.")
-    if rubrics is not None and judge is None and judge_endpoint is None:
-        raise UsageError("--rubrics are for a judge; name one with --judge or --judge-endpoint.")
     runs = [evaluation.read_run(path) for path in (answers, *(against or ()))]
-    with ExitStack() as stack:
-        judging = _judge(stack, judge, judge_endpoint, rubrics, accept_terms=accept_terms)
-        found = evaluation.evaluate(runs, judging, listener=note)
+    with judging.opened(accept_terms=accept_terms) as judge:
+        found = evaluation.evaluate(runs, judge, listener=note)
     target = None if no_page else page or answers.with_suffix(".html")
     if target is not None:
         write(target, paging.render(found))
     reached = floor is None or (found[0].overall.accuracy or 0.0) >= floor
     if json:
-        print_json(_record(found, judge=judge_endpoint or judge, page=target, floor=floor))
+        print_json(_record(found, judge=judging.name, page=target, floor=floor))
     else:
         show(found)
         if target is not None:
             note(f"page: {target}")
-    for name in found[0].withheld:
-        warn(
-            f"{name}: the judge's score is withheld, kappa "
-            f"{paging.kappa(found[0].agreement[name].kappa)}; comparison alone counts."
-        )
+    withheld = warn_withheld(found[0])
     if not reached:
         warn(f"{paging.share(found[0].overall.accuracy)} right is below the floor of {floor:.1%}.")
-    if found[0].withheld or not reached:
+    if withheld or not reached:
         raise typer.Exit(1)
-
-
-def _judge(
-    stack: ExitStack,
-    model: str | None,
-    endpoint: str | None,
-    rubrics: Path | None,
-    *,
-    accept_terms: bool,
-) -> ModelJudge | None:
-    if model is None and endpoint is None:
-        return None
-    from outrider.generators import open_generator  # noqa: PLC0415
-    from outrider.strategies.answering.judge import (  # noqa: PLC0415
-        RUBRICS,
-        ModelJudge,
-        read_rubrics,
-    )
-
-    texts = read_rubrics(rubrics or RUBRICS)
-    listener = stack.enter_context(show_progress())
-    generator = open_generator(
-        model, endpoint=endpoint, accept_terms=accept_terms, progress=listener
-    )
-    stack.callback(generator.close)
-    return ModelJudge(generator, chat=generator.has_chat_template, rubrics=texts)
 
 
 def write(path: Path, text: str) -> None:
@@ -223,16 +171,7 @@ def _record(
         "floor": floor,
         "page": None if page is None else str(page),
         "runs": [_run_record(one) for one in found],
-        "agreement": {
-            name: {
-                "answers": len(agreed.known),
-                "agreed": agreed.agreed,
-                "undecided": agreed.undecided,
-                "kappa": agreed.kappa,
-                "trusted": agreed.trusted,
-            }
-            for name, agreed in found[0].agreement.items()
-        },
+        "agreement": agreement_record(found[0]),
         "failures": {
             failure.value: [one.answered.id for one in answers]
             for failure, answers in found[0].failures.items()
@@ -250,6 +189,20 @@ def _record(
             }
             for one in found[0].graded
         ],
+    }
+
+
+def agreement_record(found: Evaluation) -> dict[str, Any]:
+    """How the judge rated known answers, by subject."""
+    return {
+        name: {
+            "answers": len(agreed.known),
+            "agreed": agreed.agreed,
+            "undecided": agreed.undecided,
+            "kappa": agreed.kappa,
+            "trusted": agreed.trusted,
+        }
+        for name, agreed in found.agreement.items()
     }
 
 

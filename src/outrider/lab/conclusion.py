@@ -123,9 +123,11 @@ def conclude(
 def judge(evidence: Sequence[Evidence]) -> list[Judgement]:
     """What each experiment that decides says, the most telling first."""
     asked = [
-        (each, each.paired, _drafting(each, each.paired))
+        (each, each.paired, arms)
         for each in evidence
-        if each.experiment.name in DECIDERS and each.paired is not None
+        if each.experiment.name in DECIDERS
+        and each.paired is not None
+        and (arms := _drafting(each, each.paired))
     ]
     # One level for all arms of all runs.
     ps = [sign_flip(np.log(found.ratios(arm.name))) for _, found, arms in asked for arm in arms]
@@ -269,10 +271,7 @@ def _settings(judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> 
         said.append("Decode plainly: `--no-speculation`.")
     elif judgements:
         said.append("None is recommended, for none is shown to be faster than plain decoding.")
-    for each in evidence:
-        if each.paired is not None:
-            said += each.experiment.advice(each.paired)
-    return said
+    return [*said, *(sentence for each in evidence for sentence in each.advice)]
 
 
 def _recommended(judgement: Judgement) -> str:

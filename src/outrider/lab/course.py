@@ -143,9 +143,7 @@ class Answer:
 
 def answered(evidence: Sequence[Evidence]) -> list[Answer]:
     """All questions in their order, with what the experiments of runs answer."""
-    said = [
-        (each, each.experiment.answers(each.paired)) for each in evidence if each.paired is not None
-    ]
+    said = [(each, each.answers) for each in evidence]
     found = []
     for question in QUESTIONS:
         told = [

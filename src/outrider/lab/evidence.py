@@ -40,6 +40,16 @@ class Evidence:
     paired: Results | None
     missing: int
 
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What it answers, by the keys of the course's questions."""
+        return {} if self.paired is None else self.experiment.answers(self.paired)
+
+    @property
+    def advice(self) -> Sequence[str]:
+        """What to do, by its experiment."""
+        return () if self.paired is None else self.experiment.advice(self.paired)
+
 
 def gather(folders: Sequence[RunFolder]) -> list[Evidence]:
     """What was measured in runs, run by run, each experiment of which there is anything.

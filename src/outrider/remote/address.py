@@ -58,6 +58,11 @@ class Address:
             return host == "localhost" or host.endswith(".localhost")
 
     @property
+    def root(self) -> str:
+        """Where paths beside the protocol's begin."""
+        return self.base.removesuffix("/v1")
+
+    @property
     def shown(self) -> str:
         """The base for people and records, without a password that it may hold."""
         parts = urlsplit(self.base)

@@ -34,6 +34,8 @@ class Dialect:
         logprob_ids: the same for log-probabilities.
         penalty_window: the key for how many tokens penalties look back, where that has to be said.
         chat: what every conversation is to hold so that the answer is what was asked for.
+        template: the path, at the server's root, that renders messages by the model's chat template
+            as the text of a prompt; None where there is none.
         one_model: whether it answers with the model it has, whatever name is given.
     """
 
@@ -52,6 +54,7 @@ class Dialect:
     logprob_ids: Mapping[str, Any] = field(default_factory=dict)
     penalty_window: str | None = None
     chat: Mapping[str, Any] = field(default_factory=dict)
+    template: str | None = None
     one_model: bool = False
 
 
@@ -73,6 +76,7 @@ DIALECTS: Final = (
         no_limit={"max_tokens": -1},
         penalty_window="repeat_last_n",
         chat={"reasoning_format": "none"},
+        template="apply-template",
         one_model=True,
     ),
     Dialect(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from outrider.remote.question import write
 from outrider.remote.stream import RemoteStream
 from outrider.sampling import derive_seed, draw_seed
 from outrider.settings import Prompt, Settings, make_request, make_requests
-from outrider.types import Completion, Event
+from outrider.types import Completion, Event, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +219,28 @@ class OpenAIGenerator:
             for stream in streams:
                 stream.cancel()
             threads.shutdown(cancel_futures=True)
+
+    def render(self, messages: Sequence[Message]) -> str | None:
+        """A conversation as the text that the server's model reads, the answer's opening included.
+
+        Returns:
+            The text, for a request that continues it; None where the server does not say.
+
+        Raises:
+            EndpointError: the server cannot be reached or fails.
+            UsageError: the template refuses the messages.
+        """
+        path = self.served.dialect.template
+        if path is None:
+            return None
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        status, body = self._line.post(path, {"messages": turns})
+        text = body.get("prompt") if isinstance(body, dict) else None
+        if status == httpx.codes.OK and isinstance(text, str):
+            return text
+        if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+            return None  # an older server
+        raise self._line.refusal(status, body, path=path, model=None)
 
     def close(self) -> None:
         """Close the connections."""

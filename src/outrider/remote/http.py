@@ -98,11 +98,24 @@ class Line:
         Raises:
             EndpointError: the server cannot be reached.
         """
+        return self._small("GET", f"{self.address.base}/{path}", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+        """The same of a small question beside the protocol, at the server's root.
+
+        Raises:
+            EndpointError: the server cannot be reached.
+        """
+        return self._small("POST", f"{self.address.root}/{path}", path, body)
+
+    def _small(
+        self, method: str, url: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, Any]:
         for attempt in itertools.count():
             try:
                 with Failures(self.address.shown, self.patience.connect, self.patience.connect):
-                    answer = self._client.get(
-                        f"{self.address.base}/{path}", timeout=self.patience.connect
+                    answer = self._client.request(
+                        method, url, json=body, timeout=self.patience.connect
                     )
                 self._look_for_passing(answer, path=path, model=None)
                 return answer.status_code, _json(answer)

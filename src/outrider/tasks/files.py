@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from outrider.errors import UsageError
 from outrider.files import read_text
-from outrider.prompts import ID_KEYS, LETTERS, SUBJECT_KEYS, choices_of
+from outrider.prompts import ID_KEYS, LETTERS, SUBJECT_KEYS, choices_of, several
 from outrider.tasks.base import Problem
 from outrider.types import Message
 
@@ -90,9 +90,11 @@ def problem_from(
         answer_key: the same for the answer.
 
     Raises:
-        UsageError: there is no question, the named key is missing, the answer is no choice, or
-            the earlier turns are none.
+        UsageError: there is no question, the named key is missing, choices or aliases are no list,
+            the answer is no choice, the earlier turns are none, or a text holds half of a
+            character.
     """
+    _check_characters(row, place)
     asked = _key(row, (question_key,) if question_key else QUESTION_KEYS)
     answered = _key(row, (answer_key,) if answer_key else ANSWER_KEYS)
     question = row.get(asked) if asked else None
@@ -105,6 +107,9 @@ def problem_from(
     if answer_key and not answered:
         raise UsageError(f"{place} has no {answer_key!r}; its keys are {', '.join(map(str, row))}.")
     choices = choices_of(row, place)
+    data = {k: v for k, v in row.items() if k not in (asked, answered, "choices", EARLIER_KEY)}
+    if "aliases" in data:
+        data["aliases"] = several(data["aliases"], f"The aliases of {place}")
     answer = row.get(answered) if answered else None
     subject, level = _first(row, SUBJECT_KEYS), row.get("level")
     identity = _first(row, ID_KEYS)
@@ -115,7 +120,7 @@ def problem_from(
         choices=choices,
         subject=None if subject is None else str(subject),
         level=_level(level),
-        data={k: v for k, v in row.items() if k not in (asked, answered, "choices", EARLIER_KEY)},
+        data=data,
         earlier=_turns(row.get(EARLIER_KEY), place),
     )
 
@@ -137,6 +142,15 @@ def _turns(value: object, place: str) -> tuple[Message, ...]:
                     "a role and content."
                 )
     return tuple(turns)
+
+
+def _check_characters(row: Row, place: str) -> None:
+    """Raise for half of a character (a lone surrogate): JSON can write it, and no file can."""
+    try:
+        json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise UsageError(f"{place} holds half of a character, {half!a}; write it whole.") from error
 
 
 def _letter(answer: object, choices: Sequence[str], place: str) -> str | None:

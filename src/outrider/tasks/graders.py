@@ -19,6 +19,8 @@ NOTHING_FOUND: Final = "no answer was found in the text"
 
 _MATHEMATICS = re.compile(r"[\d\\^=<>≤≥]|^\(?[a-z]\)?$|\b[a-z]\s*[-+*/]\s*[a-z]\b")
 _UNDECIDED = re.compile(r"\b(?:not|no|never|nor|or|cannot|neither)\b|n['’]t\b|不|非|或|没有")
+_CHINESE: Final = "[㐀-鿿]"
+_CHINESE_EDGE = re.compile(rf"(?<={_CHINESE})(?=[a-z0-9])|(?<=[a-z0-9])(?={_CHINESE})")
 _SENTENCE_WORDS: Final = 15
 _SENTENCE_CHARACTERS: Final = 120
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -111,11 +113,9 @@ def names_one(answer: str, names: Iterable[str]) -> bool:
         return False
     if _UNDECIDED.search(f" {answer.casefold()} "):
         return False
-    return any(
-        # Chinese is written without spaces between its words.
-        name in said if _is_chinese(name) else f" {name} " in f" {said} "
-        for name in wanted
-    )
+    # Chinese is written without spaces between its words, and beside figures and letters.
+    spaced = f" {_CHINESE_EDGE.sub(' ', said)} "
+    return any(name in said if _is_chinese(name) else f" {name} " in spaced for name in wanted)
 
 
 def only_line(text: str) -> str | None:
@@ -148,7 +148,7 @@ def chosen_letter(problem: Problem, text: str) -> str | None:
 
 
 def _is_chinese(text: str) -> bool:
-    return any("㐀" <= c <= "鿿" for c in text)
+    return re.search(_CHINESE, text) is not None
 
 
 def _gold(problem: Problem) -> str:

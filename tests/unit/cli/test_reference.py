@@ -9,7 +9,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
 
 def test_the_page_is_what_the_commands_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m outrider.cli.reference"
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        f"run python -m outrider.cli.reference {PAGE}"
+    )
 
 
 def test_the_page_has_every_command() -> None:

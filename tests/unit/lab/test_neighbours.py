@@ -132,7 +132,7 @@ def test_advice_is_given_where_the_measurements_show_it(folder: RunFolder, tmp_p
     told = []
     for name, factors in (("slower", slower), ("faster", faster), ("alike", {})):
         _, (chapter,) = report.write(valued(folder, tmp_path / name, factors))
-        told.append((len(chapter.advice), " ".join(chapter.section.findings)))
+        told.append((len(chapter.evidence.advice), " ".join(chapter.section.findings)))
 
     assert [count for count, _ in told] == [0, 4, 0]
     assert "Continuous batching is slower than static batches of 4" in told[0][1]

@@ -103,12 +103,14 @@ def test_the_report_says_what_is_shown(whole: RunFolder) -> None:
     _, (chapter,) = report.write(whole)
 
     assert "The fastest copy, Q4_0, is 2." in chapter.section.findings[0]
-    assert any("A copy in Q4_0 is 2." in sentence for sentence in chapter.advice)
-    assert not any("as a draft" in sentence for sentence in chapter.advice)
+    assert any("A copy in Q4_0 is 2." in sentence for sentence in chapter.evidence.advice)
+    assert not any("as a draft" in sentence for sentence in chapter.evidence.advice)
     assert "token for token" in chapter.section.findings[-1]
-    assert chapter.answers["alignment"].startswith("A copy in F16 finds 100% of the time")
+    assert chapter.evidence.answers["alignment"].startswith(
+        "A copy in F16 agrees with the file as given"
+    )
     assert any("Widened" in note and "F16" in note for note in chapter.section.notes)
-    assert len(chapter.pictures) == 2
+    assert len([*chapter.shown, *chapter.elsewhere]) == 2
 
 
 def test_without_copies_the_file_alone_is_measured(path: Path, tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_without_copies_the_file_alone_is_measured(path: Path, tmp_path: Path) -
 
     assert len(made(folder)) == PROMPTS
     assert "No copy was made" in chapter.section.findings[-1]
-    assert chapter.advice == []
+    assert list(chapter.evidence.advice) == []
 
 
 def test_a_model_without_a_file_is_refused(tmp_path: Path) -> None:

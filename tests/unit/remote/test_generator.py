@@ -471,3 +471,23 @@ def test_closing_keeps_what_has_come() -> None:
     stream.close()
 
     assert (stream.completion.text, stream.completion.finish_reason) == ("Hel", "cancelled")
+
+
+def test_a_conversation_is_rendered_where_the_server_can() -> None:
+    server = Scripted(httpx.Response(200, json={"prompt": "<Hi>"}), owner="llamacpp")
+
+    assert generator(server).render(ASKED) == "<Hi>"
+    assert server.paths == ["/apply-template"]
+    assert server.bodies == [{"messages": [{"role": "user", "content": "Hi"}]}]
+
+    older = Scripted(httpx.Response(404, json={}), owner="llamacpp")
+    assert generator(older).render(ASKED) is None
+    assert generator(Scripted(owner="vllm")).render(ASKED) is None
+
+
+def test_messages_that_a_template_refuses_are_an_error() -> None:
+    said = {"error": {"message": "roles must alternate"}}
+    server = Scripted(httpx.Response(400, json=said), owner="llamacpp")
+
+    with pytest.raises(UsageError, match="roles must alternate"):
+        generator(server).render(ASKED)

@@ -112,6 +112,13 @@ def test_a_short_sentence_gives_a_name(answer: str, right: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "right"), [("3个", True), ("由3个木字组成", True), ("13个", False)]
+)
+def test_figures_stand_beside_chinese_without_spaces(answer: str, right: bool) -> None:
+    assert names_one(answer, ["三", "3"]) is right
+
+
+@pytest.mark.parametrize(
     ("answer", "mathematical"),
     [
         ("42", True),

@@ -47,6 +47,36 @@ def test_files_of_questions(kind: str, tmp_path: Path) -> None:
         assert task.grade(task.problems[3], "Final Answer: B").correct
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.csv", "question,answer,choices,aliases\nWhich?,B,grass|blue sky,the sky | sky\n"),
+        (
+            "q.json",
+            '[{"question": "Which?", "answer": "B", "choices": ["grass", "blue sky"], '
+            '"aliases": ["the sky", "sky"]}]',
+        ),
+    ],
+)
+def test_lists_stand_in_a_cell_too(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+
+    (problem,) = tasks.load(tmp_path / name).problems
+
+    assert problem.choices == ("grass", "blue sky")
+    assert problem.data["aliases"] == ("the sky", "sky")
+
+
+def test_a_single_alias_needs_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"question": "Which?", "answer": "Rhine", "aliases": "Rhein"}')
+    assert tasks.load(path).problems[0].data["aliases"] == ("Rhein",)
+
+    path.write_text('{"question": "Which?", "answer": "Rhine", "aliases": 5}')
+    with pytest.raises(UsageError, match=r"aliases of .* have to be a list, not 5"):
+        tasks.load(path)
+
+
 def test_a_limit_is_even_over_subjects(tmp_path: Path) -> None:
     path = tmp_path / "questions.json"
     path.write_text(json.dumps(QUESTIONS))

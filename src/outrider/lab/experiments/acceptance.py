@@ -91,7 +91,7 @@ class Acceptance(Experiment):
     def section(self, results: Results) -> Section:
         """Overlaps by whatever they differ by."""
         found = [overlaps_of(results, draft.name) for draft in _drafts(results.setup)]
-        found = [overlaps for overlaps in found if overlaps.all]
+        found = [overlaps for overlaps in found if overlaps.positions]
         if not found:
             return Section(findings=("No drafter drafted anything.",), plots=())
         main = found[0]
@@ -149,10 +149,10 @@ class Acceptance(Experiment):
         """The average acceptance, and what it depends on."""
         measured = [draft for draft in _drafts(results.setup) if not draft.simulated]
         found = [overlaps_of(results, draft.name) for draft in measured]
-        found = [overlaps for overlaps in found if overlaps.all]
+        found = [overlaps for overlaps in found if overlaps.positions]
         if not found:
             return {}
-        means = "; ".join(f"{o.name} {told(o.all.mean)}" for o in found)
+        means = "; ".join(f"{o.name} {told(o.all.mean)}" for o in found if o.all)
         return {
             "acceptance": f"Of the positions that drafts reach, accepted on average: {means}. "
             + " ".join(_findings(found[0], results.categories())[1:])
@@ -181,7 +181,6 @@ def _drafts(setup: Setup) -> Sequence[Draft]:
 
 def _findings(main: Overlaps, categories: Sequence[str]) -> Sequence[str]:
     overall = main.all
-    assert overall is not None
     return (
         f"{main.name}: where a draft reaches a position, it is accepted there with probability "
         f"{told(overall.mean)} on average, by the distributions of draft and target; counted, "
@@ -233,7 +232,6 @@ def _line(label: str, found: Sequence[Overlaps], by: str, key: int | str) -> tup
 
 def _row(overlaps: Overlaps) -> tuple[str, ...]:
     overall = overlaps.all
-    assert overall is not None
     values = overall.overlaps
     return (
         overlaps.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from outrider.lab.experiments.drafts import short
 from outrider.lab.experiments.overlaps import CLASSES, Group, Overlaps
 from outrider.lab.plots import INK, whiskers
 from outrider.lab.speed_plot import COLOURS
@@ -25,7 +26,6 @@ RISE: Final = 1.7
 def draw_distributions(figure: Figure, main: Overlaps, categories: Sequence[str]) -> None:
     """A ridge for each category, least acceptance at the bottom, and one of all."""
     axes = figure.subplots()
-    assert main.all is not None
     named = [(name, main.categories[name]) for name in categories if name in main.categories]
     rows = [("all", main.all), *sorted(named, key=lambda pair: -pair[1].value)]
     edges = np.linspace(0.0, 1.0, BINS + 1)
@@ -60,7 +60,7 @@ def draw_means(figure: Figure, found: Sequence[Overlaps]) -> None:
         colour = COLOURS[number % len(COLOURS)]
         depths = sorted(overlaps.depths)
         means = [overlaps.depths[depth].mean for depth in depths]
-        whiskers(upper, depths, means, color=colour, label=overlaps.name)
+        whiskers(upper, depths, means, color=colour, label=short(overlaps.name))
         shift = 0.6 * ((number + 0.5) / len(found) - 0.5)
         for row, kind in enumerate(CLASSES):
             if (group := overlaps.classes.get(kind)) is not None:

@@ -123,6 +123,8 @@ class Alignment(Experiment):
             ),
             notes=(
                 *_missing(results.setup),
+                "A draft model reads the prompt too, with its first drafts. That is part of what "
+                "its tokens cost here, and weighs the more the shorter answers are.",
                 "Simulated drafts are drafted with passes of the target, which take as long as "
                 "plain decoding: they are measured as slow as that, and shown as if they had taken "
                 "the declared cost instead. They support no answer and no advice.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from outrider.lab.experiments.drafts import LENGTH, Point, rates_of
+from outrider.lab.experiments.drafts import LENGTH, Point, rates_of, short
 from outrider.lab.experiments.words import StepCosts
 from outrider.lab.plots import FAINT, GRID, PAPER, break_even
 from outrider.lab.results import Results
@@ -55,7 +55,7 @@ def draw_costs(figure: Figure, points: Sequence[Point], results: Results) -> Non
         at = max(point.costs.c, LEAST_COST * 1.15)
         _mark(axes, point, at, point.rate)
         axes.annotate(
-            _short(point.draft.name),
+            short(point.draft.name),
             (at, _free(taken, math.log10(at), point.rate)),
             xytext=(6, 5) if at < RIGHT else (-6, 5),
             textcoords="offset points",
@@ -133,13 +133,6 @@ def _free(taken: list[tuple[float, float]], x: float, y: float) -> float:
         y += NAME_HEIGHT / 8
     taken.append((x, y))
     return y
-
-
-def _short(name: str) -> str:
-    """A draft's name without what its colour says already."""
-    for beginning in ("model:draft_model=", "early_exit:"):
-        name = name.removeprefix(beginning)
-    return name.removesuffix(",through_text=true")
 
 
 def _mark(axes: Axes, point: Point, x: float, y: float) -> None:

@@ -86,6 +86,13 @@ class Draft:
         return self.approach == "random guesses"
 
 
+def short(name: str) -> str:
+    """A draft's name for a picture, which has little room."""
+    for beginning in ("model:draft_model=", "early_exit:"):
+        name = name.removeprefix(beginning)
+    return name.removesuffix(",through_text=true")
+
+
 def _options(spec: str) -> Mapping[str, str]:
     """The options behind a drafter's name."""
     given = (option.partition("=") for option in spec.partition(":")[2].split(","))

@@ -103,9 +103,9 @@ class Overlaps:
     category_of: Mapping[int, str | None]
 
     @cached_property
-    def all(self) -> Group | None:
-        """All positions; None where nothing was drafted."""
-        return Group(self.positions) if self.positions else None
+    def all(self) -> Group:
+        """All positions, where there are any."""
+        return Group(self.positions)
 
     @cached_property
     def depths(self) -> Mapping[int, Group]:

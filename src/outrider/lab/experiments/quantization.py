@@ -125,8 +125,8 @@ class Quantization(Experiment):
         most, least = (end(found, key=attrgetter("as_given")) for end in (max, min))
         rates = [share(_usage(results, f.name).acceptance_rate) for f in (most, least)]
         return {
-            "alignment": f"A copy in {most.name} finds {share(most.as_given)} of the time the same "
-            f"token likeliest as the file as given, one in {least.name} "
+            "alignment": f"A copy in {most.name} agrees with the file as given on the likeliest "
+            f"token {share(most.as_given)} of the time, one in {least.name} "
             f"{share(least.as_given)}; of {LENGTH} tokens that they draft at a step {rates[0]} and "
             f"{rates[1]} are accepted, because one that is wrong takes all behind it along."
         }

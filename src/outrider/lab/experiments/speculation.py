@@ -221,7 +221,10 @@ def _draw_theory(figure: Figure, results: Results, drafters: Sequence[str]) -> N
     axes.set_ylim(0, most * 1.08)
     axes.set_xlabel("times as fast as plain decoding, by theory")
     axes.set_ylabel("as measured")
-    axes.legend(loc="upper left")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left")
+    else:
+        axes.set_title("no prompt had a draft", loc="left", color=FAINT)
 
 
 def _foreseen_and_measured(results: Results, arm: str) -> list[tuple[float, float]]:

@@ -56,11 +56,12 @@ def check(
         if not attempts
         else f"asked for {len(attempts)} times, first: {attempts[0]}"
     )
-    right = (
-        f"{accuracy:.1%} right, at least {floor:.1%}"
-        if accuracy is not None
-        else f"no question has a known answer, so nothing shows that {floor:.1%} are right"
-    )
+    if accuracy is not None:
+        right = f"{accuracy:.1%} right, at least {floor:.1%}"
+    elif not answered:
+        right = "nothing was answered"
+    else:
+        right = f"no question has a known answer, so nothing shows that {floor:.1%} are right"
     return [
         Check("offline", not attempts, network),
         Check("complete", answered == questions, f"{answered} of {questions} questions"),

@@ -41,20 +41,26 @@ class Question:
 
 
 def read_questions(path: Path) -> list[Question]:
-    """The questions of a file. One that cannot be read is kept, with the reason as its error.
+    """The questions of a file. One that cannot be asked is kept, with the reason as its error.
+
+    Answers are told apart by their questions' ids, so of two with the same id the second is such.
 
     Raises:
-        UsageError: the file is none, or holds no question; two have the same id.
+        UsageError: the file is none, or holds no question.
     """
-    questions = [_question(index, row) for index, row in enumerate(read_each(path))]
     seen: dict[str, int] = {}
-    for question in questions:
+    questions = []
+    for index, row in enumerate(read_each(path)):
+        question = _question(index, row)
         if question.id in seen:
-            raise UsageError(
-                f"Questions {seen[question.id] + 1} and {question.index + 1} of {path} have the "
-                f"same id {question.id!r}; answers are told apart by it, so give each its own."
+            question = _refused(
+                index,
+                f"Question {index + 1} has the id {question.id!r} of question "
+                f"{seen[question.id] + 1}; give each its own.",
+                f"{question.id} (question {index + 1})",
             )
-        seen[question.id] = question.index
+        seen[question.id] = index
+        questions.append(question)
     return questions
 
 
@@ -93,16 +99,20 @@ def _question(index: int, row: Row | UsageError) -> Question:
             raise row
         problem = problem_from(row, index + 1, f"Question {name}")
     except UsageError as error:
-        return Question(index=index, id=name, text="", error=str(error))
+        return _refused(index, str(error), name)
     return Question(
         index=index,
         id=problem.id,
         text=_text(problem),
         gold=problem.answer,
-        aliases=tuple(map(str, problem.data.get("aliases") or ())),
+        aliases=problem.data.get("aliases", ()),
         choices=problem.choices,
         fields=row,
     )
+
+
+def _refused(index: int, error: str, name: str) -> Question:
+    return Question(index=index, id=name, text="", error=error)
 
 
 def _text(problem: Problem) -> str:

@@ -123,7 +123,8 @@ class Pen:
             completion: Any = getattr(self._events, "completion", None)
             if completion is not None:
                 self._work.add(completion.usage)
-                beyond = completion.usage.completion_tokens - self._read
+                # A server that is left does not say what it has counted; what came is known.
+                beyond = max(beyond, completion.usage.completion_tokens - self._read)
             self._work.tokens += self._read + beyond
         self.ended = self.ended or "cancelled"
         self.waiting.clear()

@@ -1,6 +1,6 @@
-"""The desk at which two models write one text: who has the pen, what is kept, when it ends.
+"""The desk at which two models write one text: what is said, kept and rejected.
 
-A policy says who writes what; the desk does it, counts it, and ends it. The small model's stream
+A policy says who writes what; the desk does it and counts it. The small model's stream
 stays open while nobody else writes: its paragraphs and the probes between them are read from one
 answer, so a probe that is kept costs nothing and is generated once.
 """
@@ -12,10 +12,10 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from outrider.constraints import AllowedTokens
-from outrider.errors import OutriderError, UsageError
-from outrider.strategies.thinking.authors import Author, Pen
+from outrider.errors import OutriderError
+from outrider.strategies.thinking.authors import Author
 from outrider.strategies.thinking.config import ThinkingConfig
+from outrider.strategies.thinking.grades import digits, read_grade
 from outrider.strategies.thinking.record import (
     Decision,
     EndedBy,
@@ -26,14 +26,10 @@ from outrider.strategies.thinking.record import (
 from outrider.strategies.thinking.rule import Why
 from outrider.strategies.thinking.said import Said, ends_in
 from outrider.strategies.thinking.transcript import Atom, Text, whole
-from outrider.text import Tokenizer
+from outrider.strategies.thinking.turns import OverError, Turns
 from outrider.types import Sampling
 
 Events = Iterator[ThinkingEvent]
-
-
-class OverError(Exception):
-    """The text is at its end; the desk knows why."""
 
 
 @dataclass(slots=True)
@@ -97,10 +93,8 @@ class Desk:
         self.config = config
         self.record = ThinkingRecord(config.policy, small=small.work, large=large.work)
         self.closer = small
-        self._max_tokens = max_tokens
         self._said = Said(stop, config.think_end, config.triggers)
-        self._active: Pen | None = None
-        self._interrupted: EndedBy | None = None
+        self._turns = Turns(small, large, self.record, self._said, max_tokens)
 
     @property
     def thought(self) -> bool:
@@ -126,11 +120,11 @@ class Desk:
         Raises:
             OverError: the text is at its end.
         """
-        pen = self._hand(author, tokens)
+        pen = self._turns.hand(author, tokens)
         piece = Text()
         ended = False
         try:
-            for atom in self._read(pen, tokens):
+            for atom in self._turns.read(pen, tokens):
                 piece.add(atom)
                 if (yield from self._say(author, why, atom, until)):
                     break
@@ -138,7 +132,7 @@ class Desk:
         finally:
             self._keep(author, why, piece, 0 if until or tokens is None else tokens)
         if ended:
-            self._finish(pen, author, bounded=tokens is not None and piece.count >= tokens)
+            self._turns.finish(pen, author, bounded=tokens is not None and piece.count >= tokens)
         return piece
 
     def draft(self, author: Author, why: Why, tokens: int, until: Sequence[str] = ()) -> Draft:
@@ -147,10 +141,10 @@ class Desk:
         Raises:
             OverError: the text is at its end.
         """
-        pen = self._hand(author, tokens if author is self.large else None)
+        pen = self._turns.hand(author, tokens if author is self.large else None)
         draft = Draft(author, why, tokens)
         tail = self._said.tail
-        for atom in self._read(pen, tokens):
+        for atom in self._turns.read(pen, tokens):
             draft.atoms.append(atom)
             if ends_in(tail, atom.text, until):
                 break
@@ -158,7 +152,7 @@ class Desk:
         if pen.ended is not None and not pen.waiting:
             draft.ended = pen.ended == "stop"
             if pen.ended == "error":
-                self._finish(pen, author, bounded=False)
+                self._turns.finish(pen, author, bounded=False)
         return draft
 
     def take(self, draft: Draft, until: Sequence[str] = ()) -> Generator[ThinkingEvent, None, bool]:
@@ -189,7 +183,7 @@ class Desk:
                 pen.unread(atoms)
             self._keep(author, draft.why, piece, draft.nominal)
         if draft.ended and not atoms:
-            self._over("stop")
+            self._turns.end("stop")
         return found
 
     def drop(self, draft: Draft) -> None:
@@ -208,7 +202,7 @@ class Desk:
         text, _ = self._said.add(words, count)
         yield ThinkingEvent(text=text, author="inserted", why=why)
         if self._said.stopped:
-            self._over("stop")
+            self._turns.end("stop")
 
     def grade(self, draft: Draft) -> int:
         """The large model's grade of a draft, 0 to 9: the single token it writes behind it.
@@ -224,20 +218,19 @@ class Desk:
         transcript = self.large.transcript.copy()
         transcript.append_foreign(draft.piece, same_ids=self.large.same_ids)
         transcript.append_foreign(Text(self.config.grade_prompt), same_ids=False)
-        constraint = None if self.large.tokenizer is None else _digits(self.large.tokenizer)
+        constraint = None if self.large.tokenizer is None else digits(self.large.tokenizer)
         pen = self.large.ask(
             transcript, max_tokens=1, sampling=Sampling(), stop=(), constraint=constraint
         )
         try:
-            atoms = list(self._read(pen, 1))
+            atoms = list(self._turns.read(pen, 1))
             text = "".join(atom.text for atom in atoms)
             self.large.work.rejected_tokens += sum(atom.count for atom in atoms)
         finally:
             self.large.work.rejected_tokens += pen.close()
         if pen.ended == "error":
-            self._finish(pen, self.large, bounded=False)
-        mark = text.strip()[:1]
-        return int(mark) if mark in _MARKS else 0
+            self._turns.finish(pen, self.large, bounded=False)
+        return read_grade(text)
 
     def consulted(
         self,
@@ -289,52 +282,9 @@ class Desk:
 
     def interrupt(self, why: EndedBy = "cancelled") -> None:
         """End the text where it is, from any thread."""
-        self._interrupted = self._interrupted or why
-        pen = self._active
-        if pen is not None:
-            pen.cancel()
+        self._turns.interrupt(why)
 
     # ------------------------------------------------------------------------------------ inside
-
-    def _hand(self, author: Author, tokens: int | None) -> Pen:
-        """The author's pen; the other's is put down, since two engines share one machine."""
-        (self.large if author is self.small else self.small).put_down()
-        if author.pen is not None and author.pen.ended is not None and not author.pen.waiting:
-            author.put_down()
-        room, left = author.room(), self._left()
-        limits = [n for n in (tokens, room, left) if n is not None]
-        if limits and min(limits) < 1:
-            self._over("length")
-        if author.pen is None:
-            author.pen = author.ask(author.transcript, max_tokens=min(limits) if limits else None)
-        return author.pen
-
-    def _left(self) -> int | None:
-        """Tokens that may still be said; None where nothing limits them."""
-        return None if self._max_tokens is None else self._max_tokens - self._said.tokens
-
-    def _read(self, pen: Pen, tokens: int | None) -> Iterator[Atom]:
-        """Atoms as they come, up to so many tokens, or to what may still be said."""
-        left = self._left()
-        limit = min(n for n in (tokens, left, 2**63) if n is not None)
-        count = 0
-        self._active = pen
-        try:
-            while count < limit:
-                self._check()
-                atom = pen.read()
-                self._check()
-                if atom is None:
-                    return
-                count += atom.count
-                yield atom
-            pen.hear_end()
-        finally:
-            self._active = None
-
-    def _check(self) -> None:
-        if self._interrupted is not None:
-            self._over(self._interrupted)
 
     def _say(
         self, author: Author, why: Why, atom: Atom, until: Sequence[str]
@@ -350,7 +300,7 @@ class Desk:
                 text=text, tokens=tokens, origins=(None,) * len(tokens), author=author.name, why=why
             )
         if self._said.stopped:
-            self._over("stop")
+            self._turns.end("stop")
         return found
 
     def _keep(self, author: Author, why: Why, piece: Text, nominal: int) -> None:
@@ -363,22 +313,6 @@ class Desk:
         author.transcript.append_own(piece)
         (self.large if author is self.small else self.small).hear(piece)
 
-    def _finish(self, pen: Pen, author: Author, *, bounded: bool) -> None:
-        """A model has come to its end: so has the text, unless it was to write no more."""
-        if pen.ended == "error":
-            self.record.error = f"The {author.name} model: {pen.error}"
-            self._over("error")
-        elif pen.ended == "stop":
-            self._over("stop")
-        elif pen.ended == "cancelled":
-            self._over(self._interrupted or "cancelled")
-        elif not bounded:
-            self._over("length")
-
-    def _over(self, why: EndedBy) -> None:
-        self.record.ended_by = why
-        raise OverError
-
     def _last(self, first_token_ms: float) -> ThinkingEvent:
         return ThinkingEvent(
             text=self._said.finish(),
@@ -386,14 +320,3 @@ class Desk:
             error=self.record.error,
             usage=self.record.usage(first_token_ms),
         )
-
-
-_MARKS = frozenset("0123456789")
-
-
-def _digits(tokenizer: Tokenizer) -> AllowedTokens:
-    """The tokens of the ten digits."""
-    tokens = [tokenizer.encode(digit, continues=True) for digit in sorted(_MARKS)]
-    if any(len(ids) != 1 for ids in tokens):
-        raise UsageError("The large model has no single token for some digit, so it cannot grade.")
-    return AllowedTokens([ids[0] for ids in tokens], tokenizer.vocab_size)

@@ -12,7 +12,7 @@ import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from outrider.errors import UsageError
 from outrider.llm import LLM
@@ -66,6 +66,15 @@ class Text:
         self.count += atom.count
         if atom.token is not None:
             self.tokens.append(atom.token)
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """A server that can show a conversation as its model reads it."""
+
+    def render(self, messages: Sequence[Message]) -> str | None:
+        """The text of a prompt; None where the server does not say."""
+        ...
 
 
 class Transcript(Protocol):
@@ -184,7 +193,8 @@ def begin_transcript(
 
     Raises:
         UsageError: the template is not valid or refuses the messages; or the model is behind a
-            server, which does not say what its template is, and none was given.
+            server that does not say what its template is, and none was given.
+        EndpointError: a server that is asked for its template cannot be reached.
     """
     tokenizer = tokenizer_of(generator)
     if messages is None:
@@ -199,10 +209,13 @@ def begin_transcript(
     elif own is None and isinstance(generator, LLM):
         own = _compiled(TEMPLATES["plain"])
     if own is None:
+        text = generator.render(messages) if isinstance(generator, Renderer) else None
+        if text is not None:
+            return TextTranscript(text)
         raise UsageError(
-            "A server continues raw text, so the chat template of the model behind it has to be "
-            "named, as small_template or large_template: one of "
-            f"{', '.join(TEMPLATES)}, or Jinja."
+            "A server continues raw text, and this one does not say how its model reads a "
+            "conversation, so the chat template has to be named, as small_template or "
+            f"large_template: one of {', '.join(TEMPLATES)}, or Jinja."
         )
     if tokenizer is None:
         return TextTranscript(own.render(messages))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,32 @@ def test_algebra_is_what_the_seed_gives(built_in) -> None:
     ]
 
 
+def residual(equation: str, x: Fraction, y: Fraction) -> Fraction:
+    """What the left side of an equation has above the right one."""
+    # 2x and 3(x + 1) are products, in Python too once they have a sign.
+    written = re.sub(r"(?<=[\d)])(?=[xy(])", "*", equation.replace("^", "**"))
+    left, right = (eval(side, {"x": x, "y": y}) for side in written.split("="))
+    return left - right
+
+
+def test_the_known_answers_of_algebra_solve_their_equations(built_in) -> None:
+    nothing = Fraction(0)
+    for question in built_in:
+        if question.fields["subject"] != "algebra":
+            continue
+        equations = re.findall(r"[-+^()\dxy ]+ = [-+^()\dxy ]+", question.text)
+        values = [Fraction(value) for value in question.gold.strip("()").split(", ")]
+        if len(equations) == 2:
+            assert [residual(equation, *values) for equation in equations] == [0, 0], question.id
+            continue
+        (equation,) = equations
+        assert {residual(equation, value, nothing) for value in values} == {0}, question.id
+        assert len(set(values)) == len(values)
+        if "^2" in equation and len(values) == 1:  # a double root: its parabola's lowest point
+            sides = [residual(equation, values[0] + step, nothing) for step in (-1, 1)]
+            assert sides[0] == sides[1], question.id
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -62,6 +91,11 @@ def test_algebra_is_what_the_seed_gives(built_in) -> None:
         ("q.json", '{"questions": [{"question": "One?", "answer": 1}, null, {"answer": 1}]}'),
         ("q.jsonl", '{"question": "One?", "answer": 1}\n\n{"question": \n[]\n'),
         ("q.csv", 'question,answer\n"One?",1\nTwo?\n,2\n'),
+        (
+            "q.jsonl",
+            '{"question": "One?", "answer": 1}\n{"question": "\\ud800"}\n'
+            '{"question": "Two?", "aliases": 2}',
+        ),
     ],
 )
 def test_a_question_that_cannot_be_read_is_kept_with_its_reason(
@@ -76,6 +110,20 @@ def test_a_question_that_cannot_be_read_is_kept_with_its_reason(
     for place, question in enumerate(bad, 2):
         assert question.text == ""
         assert f"Question {place}" in str(question.error)
+
+
+def test_the_second_of_two_with_the_same_id_cannot_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    rows = [{"id": 2, "question": "a"}, {"question": "b"}, {"id": 2, "question": "c"}]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    first, by_place, second = read_questions(path)
+
+    assert (first.id, first.error) == ("2", None)
+    # The second row has no id and stands at the place that the first one is called by.
+    assert by_place.error == "Question 2 has the id '2' of question 1; give each its own."
+    assert str(second.error).startswith("Question 3 has the id '2' of question 1")
+    assert len({first.id, by_place.id, second.id}) == 3
 
 
 def test_choices_are_part_of_what_is_asked(tmp_path: Path) -> None:
@@ -93,7 +141,6 @@ def test_choices_are_part_of_what_is_asked(tmp_path: Path) -> None:
         ("q.txt", "One?", "has to be one of"),
         ("q.json", "{", "is not valid"),
         ("q.jsonl", "\n", "holds no question"),
-        ("q.jsonl", '{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}', "the same id '1'"),
     ],
 )
 def test_a_file_that_is_none_is_an_error(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from strategies.thinking.scripted import Scripted, think, told
 
 from outrider.errors import OutriderError, UsageError
 from outrider.strategies.thinking import Thinking, ThinkingConfig
-from outrider.types import Event, Message, Request, Sampling, Usage
+from outrider.types import Choice, Completion, Event, Message, Request, Sampling, Usage
 
 
 def test_a_neutral_probe_is_kept_and_generated_once() -> None:
@@ -337,6 +337,18 @@ def test_a_server_needs_a_chat_template_for_messages() -> None:
     assert small.requests[0].prompt == ("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
 
 
+def test_a_server_that_renders_messages_needs_no_template() -> None:
+    class Rendering(Scripted):
+        def render(self, messages: Sequence[Message]) -> str | None:
+            return None if messages[-1].content == "?" else f"<{messages[-1].content}>"
+
+    small = Rendering(["A."])
+    Thinking(small, Rendering([])).generate(Request(messages=(Message("user", "Hi"),)))
+    assert small.requests[0].prompt == "<Hi>"
+    with pytest.raises(UsageError, match="does not say how its model reads"):
+        Thinking(small, Rendering([])).stream(Request(messages=(Message("user", "?"),)))
+
+
 def test_a_server_that_sends_several_tokens_at_once_is_counted_as_it_says() -> None:
     class Several(Scripted):
         def stream(self, request: Request) -> Iterator[Event]:
@@ -347,6 +359,31 @@ def test_a_server_that_sends_several_tokens_at_once_is_counted_as_it_says() -> N
     stream, _, _, _ = think(Several([]))
     assert stream.record.tokens("small") == 7
     assert stream.record.small.tokens == 7
+
+
+def test_a_server_that_is_left_has_generated_what_came() -> None:
+    class Left(Scripted):
+        """Says nothing of its counters when its stream is closed, as servers do."""
+
+        def stream(self, request: Request) -> Iterator[Event]:
+            return LeftStream(super().stream(request))
+
+    class LeftStream(Iterator[Event]):
+        completion = Completion((Choice("", (), "cancelled", Usage()),), (), 0)
+
+        def __init__(self, events: Iterator[Event]) -> None:
+            self._events = events
+
+        def __next__(self) -> Event:
+            return next(self._events)
+
+        def close(self) -> None:
+            pass
+
+    stream, _, _, _ = think(Left(["One.\n\nWait, is that right?", " End."]), ["So it is"])
+    work = stream.record.small
+    assert work.rejected_tokens == 3  # of the probe; what stands behind it was not sent
+    assert work.tokens - work.rejected_tokens == stream.record.tokens("small")
 
 
 def test_the_record_tells_who_wrote_what() -> None:
