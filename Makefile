@@ -22,7 +22,7 @@ RUN_FUZZER = FUZZ_MODELS=build/fuzz/seeds/models UBSAN_OPTIONS=print_stacktrace=
 SANITIZED := tests/contract tests/unit/engines tests/unit/models/test_gguf.py \
 	tests/unit/test_sampling.py --ignore=tests/unit/engines/test_large_files.py
 
-.PHONY: demo test test-reference certify certify-full check format bench counts fuzz corpus sanitize sanitize-address sanitize-thread clean
+.PHONY: demo test test-reference certify certify-full check format bench peers counts fuzz corpus sanitize sanitize-address sanitize-thread clean
 
 demo: .venv/package.done  ## build, install, fetch the default model, answer a question
 	$(BIN)/outrider pull $(MODEL)
@@ -56,9 +56,14 @@ format: .venv/dev.done  ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(CPP) $(DRIVERS) $(FUZZ)
 
-bench: .venv/test.done  ## beside llama.cpp, OpenVINO GenAI and transformers; leaves records
+bench: .venv/test.done  ## plain decoding and prefill beside llama.cpp's; leaves records
 	$(BIN)/outrider pull $(MODEL)
 	$(BIN)/python benchmarks/versus_peers.py $(BENCH_ARGS)
+
+peers: .venv/test.done  ## beside other engines that draft too, at the prompts of PROMPTS=file or ours
+	$(BIN)/outrider pull $(MODEL)
+	$(BIN)/outrider lab run peers --model $(MODEL) -o build/peers --limit 13 --repeats 1 \
+	$(if $(PROMPTS),--prompts $(PROMPTS)) $(PEERS_ARGS)
 
 # The fuzzers start from small models and from the corpus, and keep under build/fuzz what reaches
 # new code; `make corpus` takes into the corpus the least of it that reaches as much.

@@ -1,14 +1,12 @@
-"""What is compared with which peer, how all are asked, and what ours has to reach."""
+"""What is compared with llama.cpp, how all are asked, and what ours has to reach."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from environments import AVX2, NATIVE, Build
+from outrider.lab.peers.copies import SAME_FILE, TWIN
+from outrider.lab.peers.environments import AVX2, NATIVE, Build
 from outrider.models import DEFAULT_MODEL
-
-SAME_FILE, TWIN, INT8 = "same file", "Q4_0 twin", "int8 copy"
-LLAMACPP, OPENVINO, TRANSFORMERS = "llama.cpp", "OpenVINO GenAI", "transformers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +19,10 @@ class Scenario:
         context: the longest sequence, in tokens.
         max_tokens: of each answer.
         repeats: how often each prompt is answered.
-        rates: what is compared of "decode", "prefill" and "end_to_end".
+        rates: what is compared of "decode" and "prefill".
         ubatches: rows that llama.cpp computes at once, each a setting of its own.
         reuse: the prompt is computed once, and each repeat decodes behind it again.
         loads: how often the model is loaded, for the time it takes.
-        speculation: every engine drafts, each in all of its modes that need no second model, and
-            stops at the end of the text; else all decode plainly, and on after it.
     """
 
     name: str
@@ -38,7 +34,6 @@ class Scenario:
     ubatches: tuple[int, ...] = (512,)
     reuse: bool = False
     loads: int = 1
-    speculation: bool = False
 
 
 MIX = Scenario(
@@ -62,30 +57,18 @@ CONTEXT = Scenario(
     rates=("decode",),
     reuse=True,
 )
-SPECULATION = Scenario(
-    name="speculation",
-    context=2048,
-    max_tokens=128,
-    repeats=2,
-    rates=("decode", "end_to_end"),
-    speculation=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Ours is to be `at_least` so many times as fast as the peer's fastest setting on `file`.
+    """Ours is to be `at_least` so many times as fast as llama.cpp's fastest setting on `file`.
 
-    A peer computes the files that targets name: ours, a copy of it in Q4_0, llama.cpp's fastest
-    type, or one in OpenVINO's 8 bits, whose passes over drafted tokens are its fastest.
-
-    `stretch` is what it would better be.
+    It computes the files that targets name: ours, or a copy of it in Q4_0, its fastest type.
     """
 
     rate: str
     file: str
     at_least: float
-    stretch: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +79,6 @@ class Comparison:
         name: of the comparison.
         scenario: how all are asked.
         targets: what ours has to reach.
-        peer: who is compared with.
         model: a name of the catalogue.
         build: of llama.cpp.
     """
@@ -104,14 +86,18 @@ class Comparison:
     name: str
     scenario: Scenario
     targets: tuple[Target, ...]
-    peer: str = LLAMACPP
     model: str = DEFAULT_MODEL
     build: Build = NATIVE
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The copies of the file that it needs."""
+        return tuple(dict.fromkeys(t.file for t in self.targets if t.file != SAME_FILE))
+
+    @property
     def record_name(self) -> str:
-        """What its record is called by: speculation by the peer, plain decoding by llama.cpp's."""
-        return self.name if self.scenario.speculation else f"llamacpp_{self.name}"
+        """What its record is called by."""
+        return f"llamacpp_{self.name}"
 
 
 COMPARISONS = {
@@ -147,30 +133,6 @@ COMPARISONS = {
             scenario=PREFILL,
             build=AVX2,
             targets=(Target("prefill", SAME_FILE, 1.0),),
-        ),
-        Comparison(
-            name="speculation-llamacpp",
-            scenario=SPECULATION,
-            targets=(
-                Target("decode", SAME_FILE, 2.5, stretch=3.5),
-                Target("decode", TWIN, 2.5, stretch=3.5),
-            ),
-        ),
-        Comparison(
-            name="speculation-openvino",
-            peer=OPENVINO,
-            scenario=SPECULATION,
-            targets=(
-                Target("decode", SAME_FILE, 2.5, stretch=3.5),
-                Target("decode", TWIN, 2.5, stretch=3.5),
-                Target("decode", INT8, 2.5, stretch=3.5),
-            ),
-        ),
-        Comparison(
-            name="speculation-transformers",
-            peer=TRANSFORMERS,
-            scenario=SPECULATION,
-            targets=(Target("decode", SAME_FILE, 10.0, stretch=20.0),),
         ),
     )
 }

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from comparisons import SAME_FILE, Comparison
-from contestants import COLD, LEARNING, OURS
+from comparisons import Comparison
+from contestants import OURS
+from outrider.lab.peers.copies import SAME_FILE
+from outrider.lab.statistics import equal_tokens
 from ratios import rates, versus
-from sides import Measurement, Side
-from throughput import against_best, by_category, overview
-
-
-def equal_tokens(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    """How many tokens stand before the first difference."""
-    pairs = zip(ours, theirs, strict=False)
-    shorter = min(len(ours), len(theirs))
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), shorter)
+from sides import FileSide, Measurement
 
 
 def line(m: Measurement, found: Sequence[Measurement]) -> dict[str, Any]:
@@ -41,73 +35,34 @@ def equal_share(found: Sequence[Measurement], side: str) -> float:
 
 
 def summarise(
-    comparison: Comparison, sides: Sequence[Side], found: Sequence[Measurement]
+    comparison: Comparison, sides: Sequence[FileSide], found: Sequence[Measurement]
 ) -> dict[str, Any]:
-    """The speeds of every side, and ours against the peer's fastest setting on each file."""
-    names = [side.name for side in sides]
-    ours = [name for name in (OURS, LEARNING, COLD) if name in names]
+    """Every side's medians over prompts, and ours against the peer's fastest on each file."""
+    compared = comparison.scenario.rates
     peers: dict[str, list[str]] = {}
     for side in sides:
-        if side.name not in ours:
+        if side.name != OURS:
             peers.setdefault(side.file, []).append(side.name)
-    compute = _speculation if comparison.scenario.speculation else _plain
-    summary = compute(comparison, names, ours, peers, found)
-    for side in sides:
-        summary["sides"][side.name]["load_seconds"] = float(np.median(side.report["load"]))
-    if "decode" in comparison.scenario.rates:
-        summary["equal_until_first_difference"] = {
-            side.name: equal_share(found, side.name)
-            for side in sides
-            if side.name != OURS and (comparison.scenario.speculation or side.file == SAME_FILE)
-        }
-    return summary
-
-
-def _plain(
-    comparison: Comparison,
-    names: Sequence[str],
-    ours: Sequence[str],
-    peers: Mapping[str, Sequence[str]],
-    found: Sequence[Measurement],
-) -> dict[str, Any]:
-    """Medians over prompts."""
-    compared = comparison.scenario.rates
-    return {
+    summary: dict[str, Any] = {
         "sides": {
-            name: {
-                f"{rate}_tokens_per_second": float(np.median(rates(found, name, rate)))
-                for rate in compared
+            side.name: {
+                **{
+                    f"{rate}_tokens_per_second": float(np.median(rates(found, side.name, rate)))
+                    for rate in compared
+                },
+                "load_seconds": float(np.median(side.report["load"])),
             }
-            for name in names
+            for side in sides
         },
         "versus": {rate: versus(found, OURS, peers, rate) for rate in compared},
     }
-
-
-def _speculation(
-    comparison: Comparison,
-    names: Sequence[str],
-    ours: Sequence[str],
-    peers: Mapping[str, Sequence[str]],
-    found: Sequence[Measurement],
-) -> dict[str, Any]:
-    """Over all prompts together; what counts is the side that learns from prompt to prompt."""
-    compared = comparison.scenario.rates
-    each = {
-        name: {rate: against_best(found, name, peers, rate) for rate in compared} for name in ours
-    }
-    own = {OURS: [OURS]}
-    return {
-        "sides": {name: overview(found, name, compared) for name in names},
-        "versus": each[LEARNING],
-        "versus_by_side": each,
-        "versus_own_plain": {
-            name: {rate: against_best(found, name, own, rate)[OURS] for rate in compared}
-            for name in ours
-            if name != OURS
-        },
-        "categories": by_category(found, names, "decode"),
-    }
+    if "decode" in compared:
+        summary["equal_until_first_difference"] = {
+            side.name: equal_share(found, side.name)
+            for side in sides
+            if side.name != OURS and side.file == SAME_FILE
+        }
+    return summary
 
 
 def reached(comparison: Comparison, summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -121,42 +76,19 @@ def reached(comparison: Comparison, summary: dict[str, Any]) -> list[dict[str, A
 def table(comparison: Comparison, summary: dict[str, Any]) -> str:
     """A comparison's summary for people."""
     compared = comparison.scenario.rates
-    headings = [
-        (f"{rate}_tokens_per_second", f"{rate.replace('_', ' ')} tok/s") for rate in compared
-    ]
     width = max(map(len, summary["sides"]))
-    drafted = comparison.scenario.speculation
-    heading = "".join(f"{title:>18}" for _, title in headings) + f"{'load s':>8}"
-    heading += f"{'looping':>9}" if drafted else ""
+    heading = "".join(f"{f'{rate} tok/s':>18}" for rate in compared) + f"{'load s':>8}"
     equal = summary.get("equal_until_first_difference", {})
     heading += f"{'equal':>7}" if equal else ""
     lines = ["", f"{comparison.name:{width}}{heading}"]
     for name, values in summary["sides"].items():
-        shown = "".join(f"{values[key]:18.1f}" for key, _ in headings)
+        shown = "".join(f"{values[f'{rate}_tokens_per_second']:18.1f}" for rate in compared)
         shown += f"{values['load_seconds']:8.2f}"
-        shown += f"{values['looping_share']:9.0%}" if drafted else ""
         shown += f"{equal[name]:7.0%}" if name in equal else ""
         lines.append(f"{name:{width}}{shown}")
     if equal:
         lines.append("equal: the share of tokens that stand before the first difference from ours")
-    for name, ratios in summary.get("versus_own_plain", {}).items():
-        lines.append(f"{name}: {_times(ratios['decode'])} our plain decoding")
-    for name, ratios in summary.get("versus_by_side", {}).items():
-        lines += [
-            f"{name}: {_times(found)} {found['peer']}; without looping answers "
-            f"{_times(found['without_looping'])}"
-            for found in ratios["decode"].values()
-        ]
     return "\n".join(lines)
-
-
-def _times(found: dict[str, Any]) -> str:
-    """A ratio and its interval, where there are enough prompts for either."""
-    if found["ratio"] is None:
-        return "(no prompt)"
-    if found["low"] is None:
-        return f"{found['ratio']:.2f} times"
-    return f"{found['ratio']:.2f} times ({found['low']:.2f} to {found['high']:.2f})"
 
 
 def targets_table(done: dict[str, list[dict[str, Any]]]) -> str:

@@ -11,13 +11,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent / "workers"))
-
-from contestants import MODES
+from llamacpp_wheel import Wheel
 from outrider import models
-from server_worker import Wheel
+from outrider.lab.peers.contestants import MODES
 
 THREADS = 2
 CONTEXT = 2048
@@ -36,7 +33,7 @@ def main() -> int:
                 threads=THREADS,
                 context=CONTEXT,
                 mode=mode,
-                options=dict(MODES[mode]),
+                options=MODES.get(mode, {}),
                 name=models.DEFAULT_MODEL,
             )
             stack.callback(server.close)

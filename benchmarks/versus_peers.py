@@ -1,9 +1,10 @@
-"""Greedy decoding beside the peers': same tokens in, same threads, one run.
+"""Plain greedy decoding and prefill beside llama.cpp's: same tokens in, same threads, one run.
 
     python benchmarks/versus_peers.py
     python benchmarks/versus_peers.py --only mix --only prefill512 --repeats 1 --limit 2
-    python benchmarks/versus_peers.py --only speculation-llamacpp --sides '*ngram-mod*'
     python benchmarks/versus_peers.py --peer-python ENVIRONMENT/bin/python
+
+Engines that draft are compared by `outrider lab run peers`.
 
 What is compared with whom stands in `benchmarks/comparisons.py`, who takes part in
 `contestants.py`; each comparison leaves a record, and a table at the end holds what was measured
@@ -15,12 +16,8 @@ itself, and is held against the peer's fastest setting on each file: llama.cpp r
 flash attention, where long prompts are computed with several sizes of its micro-batch, and where a
 target says so also on a copy of the file in Q4_0, its fastest type.
 
-The comparisons called speculation let every engine draft, in all its modes that need no second
-model, and stop at the end of the text. Every repeat begins with drafters that have seen nothing;
-from prompt to prompt all may learn, and a second side of ours forgets before each.
-
-The environments of the peers are made first (llama.cpp's three builds take ten to twenty minutes
-each on two cores) unless they are given.
+The environments of the peer are made first (llama.cpp's two builds take some ten minutes each on
+two cores) unless they are given.
 """
 
 from __future__ import annotations
@@ -34,19 +31,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import environments
-from comparisons import COMPARISONS, LLAMACPP, SAME_FILE, Comparison
-from contestants import COLD, LEARNING, OURS, Contestant, Interpreters, contestants
-from copies import describe, files
+from comparisons import COMPARISONS, Comparison
+from contestants import OURS, Contestant, Interpreters, contestants
 from outrider import models
 from outrider.engines.machine import choose_threads
 from outrider.errors import OutriderError, UsageError
 from outrider.lab.environment import machine, versions
+from outrider.lab.peers import environments
+from outrider.lab.peers.copies import SAME_FILE, copy_of, describe
 from outrider.models.gguf import GgufFile
 from outrider.prompts import Prompt
 from outrider.tasks import load_prompts
@@ -54,7 +50,7 @@ from outrider.text import ChatTemplate, Tokenizer, encode_chat
 from outrider.text.chat import TEMPLATE
 from outrider.types import Message
 from report import line, reached, summarise, table, targets_table
-from sides import Side, Task, measure
+from sides import FileSide, Task, measure
 
 HERE = Path(__file__).resolve().parent
 
@@ -82,40 +78,20 @@ def fill(metadata: dict[str, Any], prompts: Sequence[Prompt], count: int) -> Tas
     return Task(tuple(tokens[:count]))
 
 
-def chosen(sides: Sequence[Contestant], patterns: Sequence[str]) -> list[Contestant]:
-    """Ours, and of the peer's those whose names match a pattern; all where there is none.
-
-    Raises:
-        UsageError: a pattern matches nobody.
-    """
-    if not patterns:
-        return list(sides)
-    theirs = [side for side in sides if side.name not in (OURS, LEARNING, COLD)]
-    for pattern in patterns:
-        if not any(fnmatchcase(side.name, pattern) for side in theirs):
-            names = "; ".join(side.name for side in theirs)
-            raise UsageError(f"No side is called {pattern!r}; there are: {names}.")
-    return [
-        side
-        for side in sides
-        if side not in theirs or any(fnmatchcase(side.name, pattern) for pattern in patterns)
-    ]
-
-
 def start(
     comparison: Comparison, taking_part: Sequence[Contestant], stack: ExitStack
-) -> list[Side]:
+) -> list[FileSide]:
     """Start the sides, each ready and stopped."""
     sides = []
     for one in taking_part:
-        side = Side(one.name, one.command, file=one.file, variables=one.variables)
+        side = FileSide(one.name, one.command, file=one.file, variables=one.variables)
         sides.append(stack.enter_context(side))
-        if comparison.peer == LLAMACPP and one.name != OURS:
+        if one.name != OURS:
             check(comparison.build, side)
     return sides
 
 
-def check(build: environments.Build, side: Side) -> None:
+def check(build: environments.Build, side: FileSide) -> None:
     """Refuse an environment whose llama.cpp is not built as the comparison says."""
     system = side.report["settings"].get("system", "")
     if build is environments.AVX2 and ("AVX512" in system or "AVX2 = 1" not in system):
@@ -143,7 +119,7 @@ def compare(
     """Measure one comparison, print its table, write its record; what became of its targets."""
     scenario = comparison.scenario
     path = models.ensure(comparison.model)
-    models_of = files(path, [target.file for target in comparison.targets], copies)
+    models_of = {kind: copy_of(path, kind, copies) for kind in (SAME_FILE, *comparison.files)}
     metadata = GgufFile(path).metadata
     tasks = (
         ask(metadata, load_prompts(given.prompts, given.limit))
@@ -151,9 +127,8 @@ def compare(
         else [fill(metadata, load_prompts(given.prompts), scenario.prompt_tokens)]
     )
     threads = choose_threads(given.threads)
-    interpreters = Interpreters(given.peer_python, given.peer_python_avx2, given.llama_server)
-    taking_part = chosen(contestants(comparison, models_of, threads, interpreters), given.sides)
-    stop = Tokenizer.from_metadata(metadata).stop_ids if scenario.speculation else ()
+    interpreters = Interpreters(given.peer_python, given.peer_python_avx2)
+    taking_part = contestants(comparison, models_of, threads, interpreters)
     repeats = given.repeats or scenario.repeats
     print(f"{comparison.name}: starting the sides", file=sys.stderr)
     with ExitStack() as stack:
@@ -164,7 +139,6 @@ def compare(
             max_tokens=scenario.max_tokens,
             repeats=repeats,
             reuse=scenario.reuse,
-            stop=sorted(stop),
         )
     summary = summarise(comparison, sides, found)
     print(table(comparison, summary))
@@ -172,7 +146,7 @@ def compare(
     record: dict[str, Any] = {
         "benchmark": "versus_peers",
         "comparison": comparison.name,
-        "peer": comparison.peer,
+        "peer": "llama.cpp",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "model": describe(path),
@@ -186,7 +160,6 @@ def compare(
             "repeats": repeats,
             "threads": threads,
             "build": asdict(comparison.build),
-            "sides_asked_for": given.sides,
             "prompt_file": Path(given.prompts).name if given.prompts else "built in",
             "interval_over": "prompts" if len(tasks) > 1 else "repeats",
         },
@@ -219,14 +192,6 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, help="of every side; default: the physical cores")
     add("--peer-python", type=Path, help="interpreter of an environment that has llama-cpp-python")
     add("--peer-python-avx2", type=Path, help="the same with llama.cpp built for AVX2")
-    add("--llama-server", type=Path, help="llama.cpp's server, built natively")
-    add(
-        "--sides",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="let only the peer's sides take part whose names match; may be given several times",
-    )
     add("--copies", type=Path, help="a folder to keep copies of the file in, for another run")
     add("--records", type=Path, default=HERE / "records", help="the folder of the records")
     given = parser.parse_args()

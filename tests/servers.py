@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contestants import MODES
-from server_worker import Wheel
+from llamacpp_wheel import Wheel
+from outrider.lab.peers.contestants import MODES
 
 
 @contextmanager
 def llamacpp(model: Path, mode: str = "none", context: int = 2048) -> Iterator[str]:
     """The address of a server of `model` that speculates in a mode of its `--spec-type`."""
-    options = dict(MODES[mode])
+    options = MODES.get(mode, {})
     server = Wheel(str(model), threads=1, context=context, mode=mode, options=options)
     try:
         yield server.address

@@ -1,7 +1,6 @@
 """Outrider's side of a comparison: greedy decoding through `LLM`, the loop included.
 
-Plain, or with --speculation as it is by default: then it learns from prompt to prompt until it is
-told to forget, or with --cold forgets before every prompt.
+Plain: with speculation it takes part in `outrider lab run peers`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import Any
 
 from outrider.engines.base import CachedSequence
 from outrider.engines.native import NativeEngine
+from outrider.lab.contest import PLAIN
 from outrider.lab.environment import versions
 from outrider.llm import LLM, load
-from outrider.plan import Plan
 from outrider.types import Request
-from protocol import answer, load_often, parser, serve
+from protocol import Question, answer, load_often, parser, serve
 
 
 class ForgetfulEngine(NativeEngine):
@@ -31,11 +30,11 @@ class ForgetfulEngine(NativeEngine):
         return super().open(tokens, capacity, share=share and self.reuse)
 
 
-def generate(
-    llm: LLM, tokens: Sequence[int], max_tokens: int, reuse: bool, ignore_eos: bool
-) -> dict[str, Any]:
+def generate(llm: LLM, asked: Question) -> dict[str, Any]:
     """Greedy tokens and the seconds they took, as the caller of `LLM.stream` sees them."""
-    request = Request(tokens=tuple(tokens), max_tokens=max_tokens, ignore_eos=ignore_eos)
+    request = Request(
+        tokens=tuple(asked.tokens), max_tokens=asked.max_tokens, ignore_eos=not asked.stop
+    )
     chosen: list[int] = []
     came = 0
     start = first = time.perf_counter()
@@ -45,40 +44,28 @@ def generate(
         chosen += event.tokens
         if event.error:
             raise SystemExit(event.error)
-        if event.usage and event.usage.cached_tokens and not reuse:
+        if event.usage and event.usage.cached_tokens and not asked.reuse:
             raise SystemExit("A prompt came from the prefix cache: its prefill would flatter.")
     return answer(chosen, came, first - start, time.perf_counter() - first)
 
 
 def main() -> None:
     """Load, report, then answer."""
-    arguments = parser(__doc__)
-    arguments.add_argument("--speculation", action="store_true")
-    arguments.add_argument("--cold", action="store_true")
-    given = arguments.parse_args()
+    given = parser(__doc__).parse_args()
     settings = {"threads": given.threads, "context": given.context}
-    plan = Plan() if given.speculation else Plan(name="plain", drafter="none")
-    last, seconds = load_often(
-        given.loads, lambda: LLM(given.model, **settings, plan=plan), LLM.close
-    )
+
+    def load_all() -> LLM:
+        return LLM(given.model, **settings, plan=PLAIN)
+
+    last, seconds = load_often(given.loads, load_all, LLM.close)
     last.close()
     engine = ForgetfulEngine(given.model, **settings)
     model = replace(load(Path(given.model), **settings), engine=engine)
-    with LLM(model, plan=plan) as llm:
+    with LLM(model, plan=PLAIN) as llm:
 
-        def forget() -> None:
-            with llm.fresh():
-                pass
-
-        def respond(
-            tokens: list[int], max_tokens: int, reuse: bool, stop: list[int]
-        ) -> dict[str, Any]:
-            if stop and set(stop) != llm.tokenizer.stop_ids:
-                raise SystemExit(f"The model ends at {sorted(llm.tokenizer.stop_ids)}, not {stop}.")
-            engine.reuse = reuse
-            if given.cold:
-                forget()
-            return generate(llm, tokens, max_tokens, reuse, ignore_eos=not stop)
+        def respond(asked: Question) -> dict[str, Any]:
+            engine.reuse = asked.reuse
+            return generate(llm, asked)
 
         report = {
             "load": seconds,
@@ -86,12 +73,9 @@ def main() -> None:
             "settings": {
                 **settings,
                 "kernel": engine.kernel,
-                "drafter": plan.drafter,
-                "controller": None if plan.plain else plan.controller,
-                "cold": given.cold,
             },
         }
-        serve(report, respond, forget)
+        serve(report, respond)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ class LLM:
             CapacityError: the cache can never hold the request.
         """
         request = make_request(prompt, settings)
-        tokens = self._encode(request)
+        tokens = self.encode(request)
         self._check_ids(request.sampling.logit_bias)
         max_tokens = self._fit(request, len(tokens))
         seed = request.sampling.seed
@@ -342,8 +342,12 @@ class LLM:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _encode(self, request: Request) -> tuple[int, ...]:
-        """The prompt's token ids."""
+    def encode(self, request: Request) -> tuple[int, ...]:
+        """The prompt's token ids.
+
+        Raises:
+            UsageError: there are none, one is unknown, or messages have no template.
+        """
         special = request.parse_special
         if request.tokens is not None:
             if not request.tokens:

@@ -69,7 +69,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="EXPERIMENT...",
-            help="Names of `outrider lab list`, options behind a colon; `all` takes all.",
+            help="Names of `outrider lab list`, options behind a colon; `all` takes all but "
+            "`peers`, which builds other engines first.",
         ),
     ],
     output: Annotated[
@@ -116,7 +117,6 @@ def run(
     The folder gets the configuration, every measurement as it is made, plots, and the report as
     Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry`.
     """
-    from outrider import registry  # noqa: PLC0415
     from outrider.drafters import quantized  # noqa: PLC0415
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import plots, runs  # noqa: PLC0415
@@ -124,7 +124,7 @@ def run(
     from outrider.lab.variants import formats  # noqa: PLC0415
 
     plots.check()
-    names = list(registry.names("experiments")) if experiments == [ALL] else experiments
+    names = runs.all_experiments() if experiments == [ALL] else experiments
     runs.load_experiments(names)
     settings = sampling.settings()
     max_tokens = settings.pop("max_tokens", QUICK_TOKENS if quick else MAX_TOKENS)

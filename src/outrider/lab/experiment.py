@@ -250,11 +250,13 @@ class Experiment(abc.ABC):
         name: that it is registered under.
         title: a heading.
         question: that it answers, in a sentence.
+        on_request: it runs only where it is named, not among all.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
+    on_request: ClassVar[bool] = False
 
     @abc.abstractmethod
     def arms(self, setup: Setup) -> Sequence[Arm]:
@@ -321,6 +323,9 @@ class Experiment(abc.ABC):
             OutriderError: it cannot be measured.
         """
         return Measured(samples=bench.ask(arm, cell, self.prompts(bench.setup)))
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what warming up has taken; called too where that or a cell has failed."""
 
     @abc.abstractmethod
     def section(self, results: Results) -> Section:

@@ -39,19 +39,21 @@ class Results:
         """Only what all of these arms were measured on: the same prompts, as often.
 
         A run that was interrupted has arms that are ahead of others. Measurements without answers
-        stay.
+        stay, and an arm that has no others holds nothing back.
         """
         kept = list(self.measurements)
-        while True:
-            asked = {arm: set[tuple[int, int]]() for arm in arms}
+        answering = [arm for arm in arms if self.samples(arm) or not self.of(arm)]
+        while answering:
+            asked = {arm: set[tuple[int, int]]() for arm in answering}
             for measurement in kept:
                 asked.get(measurement.arm, set()).update(_asked(measurement))
             common = set.intersection(*asked.values())
             # Of prompts that were asked together, all or none.
             still = [m for m in kept if _asked(m) <= common]
             if len(still) == len(kept):
-                return Results(self.setup, kept)
+                break
             kept = still
+        return Results(self.setup, kept)
 
     def on(self, prompt: int) -> Results:
         """Only what was measured on one prompt alone."""

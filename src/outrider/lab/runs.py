@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,15 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
+
+
+def all_experiments() -> list[str]:
+    """The names of those that `all` stands for: of the others each has to be named."""
+    return [
+        name
+        for name in registry.names("experiments")
+        if not registry.load("experiments", name).on_request
+    ]
 
 
 def load_experiments(names: Sequence[str]) -> list[Experiment]:
@@ -154,7 +164,7 @@ def go_on(llm: LLM, folder: RunFolder, listener: Listener) -> None:
         estimate = Estimate([cell for _, _, cells in plans for cell in cells], before)
         for experiment, arms, cells in plans:
             left = [cell for cell in cells if cell.key not in known]
-            with Variants(llm, directory) as variants:
+            with Variants(llm, directory) as variants, closing(experiment):
                 bench = Bench(llm, setup, variants)
                 experiment.warm_up(bench, [arms[name] for name in _arms_of(left)])
                 measure = partial(_measure, experiment, bench, arms)

@@ -308,3 +308,10 @@ def looping(tokens: Sequence[int] | Sequence[str]) -> bool:
         tuple(tokens[start : start + LOOP_LENGTH]) for start in range(len(tokens) - LOOP_LENGTH + 1)
     )
     return max(spans.values(), default=0) >= LOOP_COUNT
+
+
+def equal_tokens(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens of two answers stand before their first difference."""
+    pairs = zip(ours, theirs, strict=False)
+    shorter = min(len(ours), len(theirs))
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), shorter)

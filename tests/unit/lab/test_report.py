@@ -18,7 +18,7 @@ from outrider.lab.run_folder import RunFolder
 
 # How much memory the toy takes says nothing, and it has no file with weights.
 WITHOUT = ("memory", "quantization")
-EXPERIMENTS = [name for name in registry.names("experiments") if name not in WITHOUT]
+EXPERIMENTS = [name for name in runs.all_experiments() if name not in WITHOUT]
 
 
 @pytest.fixture(scope="module")

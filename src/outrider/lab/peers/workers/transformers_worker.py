@@ -1,7 +1,8 @@
-"""Transformers' side of a comparison: greedy decoding, plain or with prompt lookup.
+"""Transformers' side of a comparison: greedy decoding, plain, with prompt lookup, or assisted.
 
-It reads the GGUF file itself and computes with what the weights are unpacked to at loading, which
-is faster than to unpack them in every pass.
+It reads GGUF files itself and computes with what the weights are unpacked to at loading, which is
+faster than to unpack them in every pass. The option "lookup" says how many tokens prompt lookup
+drafts, "assisted" how many the draft model does; without either it decodes plainly.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, GgufConfig
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils.logging import disable_progress_bar
 
-from protocol import answer, load_often, parser, serve
+from protocol import Question, answer, load_often, parser, serve
 
 
 class Clock(BaseStreamer):
@@ -36,34 +37,44 @@ class Clock(BaseStreamer):
         """Nothing is left to do."""
 
 
+def read(path: str, dtype: torch.dtype) -> Any:
+    """A model with the weights of a GGUF file, unpacked."""
+    return AutoModelForCausalLM.from_pretrained(
+        str(Path(path).parent),
+        gguf_file=Path(path).name,
+        quantization_config=GgufConfig(dequantize=True),
+        local_files_only=True,
+        dtype=dtype,
+    ).eval()
+
+
 class Peer:
-    """A model; every prompt is computed whole."""
+    """A model, and one that drafts where there is one; every prompt is computed whole."""
 
-    def __init__(self, path: Path, *, dtype: torch.dtype, lookup: int) -> None:
-        self._model = AutoModelForCausalLM.from_pretrained(
-            str(path.parent),
-            gguf_file=path.name,
-            quantization_config=GgufConfig(dequantize=True),
-            local_files_only=True,
-            dtype=dtype,
-        ).eval()
-        self._lookup = lookup
+    def __init__(self, path: str, *, draft: str | None, dtype: torch.dtype) -> None:
+        self._model = read(path, dtype)
+        self._draft = read(draft, dtype) if draft else None
 
-    def generate(
-        self, tokens: list[int], max_tokens: int, reuse: bool, stop: list[int]
-    ) -> dict[str, Any]:
+    def generate(self, asked: Question) -> dict[str, Any]:
         """Greedy tokens; seconds to the first and from first to last."""
-        if reuse:
-            raise SystemExit("This side computes every prompt whole.")
+        asked.whole()
+        assisted = asked.options.get("assisted")
         config = GenerationConfig(
-            max_new_tokens=max_tokens,
+            max_new_tokens=asked.max_tokens,
             do_sample=False,
-            eos_token_id=stop or None,
+            eos_token_id=asked.stop or None,
             pad_token_id=0,
-            prompt_lookup_num_tokens=self._lookup or None,
+            prompt_lookup_num_tokens=asked.options.get("lookup"),
         )
+        drafting: dict[str, Any] = {}
+        if assisted:
+            assert self._draft is not None
+            drafting["assistant_model"] = self._draft
+            settings = self._draft.generation_config
+            settings.num_assistant_tokens = assisted
+            settings.num_assistant_tokens_schedule = "constant"
         clock = Clock()
-        prompt = torch.tensor([tokens])
+        prompt = torch.tensor([asked.tokens])
         start = time.perf_counter()
         with torch.inference_mode():
             said = self._model.generate(
@@ -71,9 +82,10 @@ class Peer:
                 attention_mask=torch.ones_like(prompt),
                 generation_config=config,
                 streamer=clock,
+                **drafting,
             )
         end = time.perf_counter()
-        chosen = said[0, len(tokens) :].tolist()
+        chosen = said[0, len(asked.tokens) :].tolist()
         return answer(chosen, clock.came, clock.first - start, end - clock.first)
 
 
@@ -81,13 +93,13 @@ def main() -> None:
     """Load, report, then answer."""
     arguments = parser(__doc__)
     arguments.add_argument("--dtype", choices=["float32", "bfloat16"], required=True)
-    arguments.add_argument("--lookup", type=int, default=0, help="drafted tokens; 0 is plain")
+    arguments.add_argument("--draft", help="a model that drafts")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     disable_progress_bar()
 
     def load() -> Peer:
-        return Peer(Path(given.model), dtype=getattr(torch, given.dtype), lookup=given.lookup)
+        return Peer(given.model, draft=given.draft, dtype=getattr(torch, given.dtype))
 
     peer, seconds = load_often(given.loads, load, lambda loaded: None)
     report = {
@@ -96,7 +108,7 @@ def main() -> None:
         "settings": {
             "threads": torch.get_num_threads(),
             "dtype": given.dtype,
-            "lookup": given.lookup,
+            "draft": Path(given.draft).name if given.draft else None,
         },
     }
     serve(report, peer.generate)

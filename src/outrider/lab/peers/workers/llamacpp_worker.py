@@ -12,7 +12,7 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from protocol import answer, load_often, parser, serve
+from protocol import Question, answer, load_often, parser, serve
 
 
 class Peer:
@@ -66,18 +66,17 @@ class Peer:
             raise SystemExit("llama.cpp cannot take the answer out of its cache.")
         return kept
 
-    def generate(
-        self, tokens: list[int], max_tokens: int, reuse: bool, stop: list[int]
-    ) -> dict[str, Any]:
+    def generate(self, asked: Question) -> dict[str, Any]:
         """Greedy tokens; seconds to the first and from first to last."""
-        kept = self.forget(tokens, reuse)
+        tokens = asked.tokens
+        kept = self.forget(tokens, asked.reuse)
         self.prompt = tokens
         start = time.perf_counter()
         for at in range(kept, len(tokens), self.n_batch):
             token = self.evaluate(tokens[at : at + self.n_batch])
         first = time.perf_counter()
         chosen = [token]
-        while len(chosen) < max_tokens and chosen[-1] not in stop:
+        while len(chosen) < asked.max_tokens and chosen[-1] not in asked.stop:
             chosen.append(self.evaluate(chosen[-1:]))
         return answer(chosen, 1, first - start, time.perf_counter() - first)
 

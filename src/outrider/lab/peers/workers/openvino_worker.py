@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 import openvino_genai
 
-from protocol import answer, load_often, parser, serve
+from protocol import Question, answer, load_often, parser, serve
 
 
 class Clock(openvino_genai.StreamerBase):
@@ -49,22 +49,19 @@ class Peer:
         self._pipeline = openvino_genai.LLMPipeline(model, "CPU", **properties)
         self._lookup, self._ngram = lookup, ngram
 
-    def generate(
-        self, tokens: list[int], max_tokens: int, reuse: bool, stop: list[int]
-    ) -> dict[str, Any]:
+    def generate(self, asked: Question) -> dict[str, Any]:
         """Greedy tokens; seconds to the first and from first to last."""
-        if reuse:
-            raise SystemExit("This side computes every prompt whole.")
+        asked.whole()
         config = openvino_genai.GenerationConfig()
-        config.max_new_tokens = max_tokens
-        config.ignore_eos = not stop
-        config.stop_token_ids = set(stop)
+        config.max_new_tokens = asked.max_tokens
+        config.ignore_eos = not asked.stop
+        config.stop_token_ids = set(asked.stop)
         config.apply_chat_template = False
         if self._lookup:
             config.num_assistant_tokens = self._lookup
             config.max_ngram_size = self._ngram
         clock = Clock()
-        prompt = openvino.Tensor(np.array([tokens], np.int64))
+        prompt = openvino.Tensor(np.array([asked.tokens], np.int64))
         start = time.perf_counter()
         said = self._pipeline.generate(prompt, config, clock)
         end = time.perf_counter()
