@@ -33,9 +33,9 @@ class Question:
 
     @cached_property
     def run(self) -> str:
-        """The experiment to run for it, of those that are installed."""
+        """The experiment to run for it: the first that is installed, or else the first."""
         known = registry.names("experiments")
-        return next(name for name in self.experiments if name in known)
+        return next((name for name in self.experiments if name in known), self.experiments[0])
 
 
 QUESTIONS: Final = (
