@@ -44,7 +44,7 @@ def draw_distributions(figure: Figure, main: Overlaps, categories: Sequence[str]
     axes.set_ylim(len(rows) - 0.7, -RISE)
     axes.set_xlim(0.0, 1.0)
     axes.yaxis.grid(False)
-    axes.set_xlabel("1 − TV: the probability that the draft is accepted at a position")
+    axes.set_xlabel("1 − TV, the chance of acceptance")
 
 
 def _smooth(heights: NDArray[np.float64]) -> NDArray[np.float64]:
