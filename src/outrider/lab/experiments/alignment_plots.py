@@ -153,6 +153,6 @@ def _legend(axes: Axes, points: Sequence[Point]) -> None:
             "o",
             color=COLOUR[approach],
             markerfacecolor=PAPER if hollow else COLOUR[approach],
-            label="simulated" if hollow else approach,
+            label=approach,
         )
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
