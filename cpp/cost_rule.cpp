@@ -32,9 +32,15 @@ constexpr std::int64_t kLookEvery = 8;
 CostRule::CostRule(const PassTimes& passes, std::int64_t max_nodes, double gain)
     : passes_(passes), max_nodes_(max_nodes), gain_(gain), worth_(static_cast<double>(max_nodes)) {}
 
+// 1, 2, 3 to 4, 5 to 8, … sequences.
+std::size_t CostRule::account_for(std::size_t sequences) {
+  const std::size_t before = std::max<std::size_t>(sequences, 1) - 1;
+  return std::min<std::size_t>(std::bit_width(before), kAccounts - 1);
+}
+
 // Whether to look times up anew at a step of so many sequences, or to learn from it.
 bool CostRule::due(std::size_t sequences) const {
-  const Calls& calls = account_->calls;
+  const Calls& calls = account().calls;
   if (calls.paused()) return called_ || steps_ % kLookEvery == 0;
   const auto each = static_cast<std::int64_t>(std::max<std::size_t>(sequences, 1));
   return !calls.cheap() || steps_ % std::max<std::int64_t>(kLookEvery / each, 1) == 0;
@@ -54,9 +60,8 @@ DraftLimits CostRule::limit(const std::vector<std::int64_t>& ids,
   const bool new_text = std::any_of(ids.begin(), ids.end(), [&](std::int64_t id) {
     return std::find(ids_.begin(), ids_.end(), id) == ids_.end();
   });
-  account_ =
-      &accounts_[std::min<std::size_t>(std::bit_width(ids.size() - !ids.empty()), kAccounts - 1)];
-  Calls& calls = account_->calls;
+  at_ = account_for(ids.size());
+  Calls& calls = account().calls;
   called_ = max_nodes_ > 0 && calls.due(new_text);
   ids_ = ids;
   contexts_ = contexts;
@@ -78,7 +83,7 @@ DraftLimits CostRule::limit(const std::vector<std::int64_t>& ids,
   double rate = static_cast<double>(decoding) / times_[0];
   double row_ms = row_ms_;
   if (calls.node_ms() > 0.0) {
-    rate = std::max(rate, account_->rate);
+    rate = std::max(rate, account().rate);
     row_ms += calls.node_ms() / static_cast<double>(sequences);
   }
   for (std::size_t i = 0; i < contexts.size(); ++i) {
@@ -100,7 +105,7 @@ void CostRule::look_up(const SequenceRows& rows, std::size_t decoding, std::size
   const auto first_others =
       rows.begin() + static_cast<std::ptrdiff_t>(std::min(decoding, rows.size()));
   const double prompts_ms = others ? times_[0] - passes_.ms({rows.begin(), first_others}) : 0.0;
-  for (double& ms : times_) ms += account_->calls.ms() + rest_ms_ - prompts_ms;
+  for (double& ms : times_) ms += account().calls.ms() + rest_ms_ - prompts_ms;
 }
 
 std::vector<std::vector<std::int32_t>> CostRule::choose(std::vector<Candidates> drafts,
@@ -139,9 +144,9 @@ void CostRule::observe(const SequenceRows& rows, std::int64_t accepted, const St
   const auto sequences = static_cast<double>(rows.size());
   const double tokens = sequences + static_cast<double>(accepted);
   const double rate = tokens / (pass_ms + ms.draft);
-  double& usual = account_->rate;
+  double& usual = account().rate;
   usual += usual > 0.0 ? (rate - usual) / kRateMemory : rate;
-  account_->calls.record(ms.draft, nodes_, tokens * plain_ms / sequences - pass_ms, plain_ms);
+  account().calls.record(ms.draft, nodes_, tokens * plain_ms / sequences - pass_ms, plain_ms);
 }
 
 }  // namespace outrider

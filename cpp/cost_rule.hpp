@@ -30,8 +30,6 @@ struct DraftLimits {
 class CostRule {
  public:
   CostRule(const PassTimes& passes, std::int64_t max_nodes, double gain);
-  CostRule(const CostRule&) = delete;
-  CostRule& operator=(const CostRule&) = delete;
 
   // Before drafting, once a step. `ids` and `contexts` are those of the sequences to be drafted
   // for, `rows` what the pass holds already: first the sequences that decode, one row each.
@@ -59,10 +57,13 @@ class CostRule {
     double rate = 0.0;  // tokens a millisecond with drafts
   };
   static constexpr std::size_t kAccounts = 8;
+  static std::size_t account_for(std::size_t sequences);
+  const Account& account() const { return accounts_[at_]; }
+  Account& account() { return accounts_[at_]; }
 
   PassTimes passes_;
   std::array<Account, kAccounts> accounts_;
-  Account* account_ = &accounts_[0];  // of the step at hand
+  std::size_t at_ = 0;  // the account of the step at hand
   std::int64_t max_nodes_;
   double gain_;
   std::int64_t steps_ = 0;

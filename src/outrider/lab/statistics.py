@@ -253,7 +253,7 @@ def ratio_of_totals(
     units, value = len(over), float(np.sum(over) / np.sum(under))
     if units == 1:
         return Interval(value)
-    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=rounds)
+    drawn = resamples(units, rounds, seed)
     ratios = (drawn @ np.asarray(over)) / (drawn @ np.asarray(under))
     low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high), units)

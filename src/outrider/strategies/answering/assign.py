@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Final, Protocol
 
 from outrider.errors import OutriderError, UsageError
+from outrider.prompts import LETTERS
 from outrider.strategies.answering.profile import Profile, Subject
 from outrider.strategies.answering.questions import BUILT_IN, Question, read_questions
 from outrider.types import Generator, Message, Request
 
-LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LONGEST_NGRAM: Final = 4
 
 
