@@ -246,7 +246,6 @@ def test_a_run_is_judged_in_the_same_command(
         (["q.jsonl", "-o", "a.jsonl", "--floor", "0.5"], "a condition of --check"),
         (["q.jsonl", "-o", "a.jsonl", "--check", "--floor", "5"], "has to lie in"),
         (["q.jsonl", "-o", "a.jsonl", "--deadline", "0"], "above 0 seconds"),
-        (["q.jsonl", "-o", "a.jsonl", "--draft-debug"], "follows one answer"),
         (["none.jsonl", "-o", "a.jsonl"], "cannot be read"),
         (["q.jsonl", "-o", "a.jsonl", "--profile", "nobody"], "Unknown profile"),
         (["q.jsonl", "-o", "a.jsonl", "--check", "--endpoint", "http://x"], "needs it"),

@@ -18,6 +18,9 @@ def run(*arguments: str, stdin: str | None = None, **env: str) -> Result:
     return runner.invoke(app, list(arguments), input=stdin)
 
 
+SERVERS = ("--small", "http://127.0.0.1:9/v1", "--large", "http://127.0.0.1:9/v1")
+
+
 @pytest.fixture
 def pair(model_path: Path) -> list[str]:
     return ["--small", str(model_path), "--large", str(model_path), "--context", "512"]
@@ -68,6 +71,26 @@ def test_a_text_may_be_continued_as_it_stands(pair: list[str]) -> None:
     assert result.stdout.strip()
 
 
+def test_tokens_are_drafted_as_asked_and_the_text_stays(pair: list[str], helped: Path) -> None:
+    ask = (
+        "think",
+        "List the days.",
+        *pair,
+        "--config",
+        str(helped),
+        "--max-tokens",
+        "48",
+        "--json",
+    )
+    drafting = ("--drafter", "ngram", "--controller", "fixed", "--num-draft-tokens", "3")
+    drafted, plain = (
+        json.loads(run(*ask, *extra).stdout) for extra in (drafting, ("--no-speculation",))
+    )
+    assert drafted["text"] == plain["text"]
+    assert drafted["usage"]["draft_tokens"] > 0
+    assert plain["usage"]["draft_tokens"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -76,6 +99,10 @@ def test_a_text_may_be_continued_as_it_stands(pair: list[str]) -> None:
         (["think", "Hi", "--policy", "grade"], "did you mean 'grades'"),
         (["think", ""], "question is empty"),
         (["think", "Hi", "--time-out", "0"], "time_out"),
+        (
+            ["think", "Hi", *SERVERS, "--drafter", "ngram"],
+            "How tokens are drafted can be said of a model here",
+        ),
         (["bench", "thinking", "--test-mode", "specs"], "did you mean 'spec'"),
         (["bench", "thinking", "--num-runs", "0"], "--num-runs has to be at least 1"),
     ],
@@ -143,6 +170,12 @@ def test_the_published_configuration_and_task_run(
     )
     assert third.exit_code == 2
     assert "holds the arm large_model already" in third.stderr
+    other = run(
+        *("bench", "thinking", *pair, *size, "--test-mode", "small", "--drafter", "ngram"),
+        OUTRIDER_DATA=str(data),
+    )
+    assert other.exit_code == 2
+    assert "was measured with other settings (drafting was {} and is" in other.stderr
 
 
 def test_more_problems_than_there_are(pair: list[str], data: Path) -> None:

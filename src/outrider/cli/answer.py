@@ -141,8 +141,6 @@ def answer(
         raise UsageError(f"--floor has to lie in [0, 1], not {floor}.")
     if deadline is not None and deadline <= 0:
         raise UsageError(f"--deadline has to be above 0 seconds, not {deadline:g}.")
-    if speculation.draft_debug:
-        raise UsageError("--draft-debug follows one answer; `outrider generate` has it.")
     if judging.name is not None and not (check or quick):
         raise UsageError("--judge is for grading; give --quick or --check with it.")
     for name, given in (("--endpoint", endpoint is not None), ("The judge", judging.remote)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.options import AcceptTerms, Json, SpeculationOptions, command
 from outrider.cli.output import note, print_json, warn
 from outrider.cli.pair import PairOptions, Side, open_pair
 from outrider.cli.thinking_summary import summary_lines
@@ -67,6 +67,7 @@ def thinking(
             help="Where the figures go. [default: benchmark_results/speedup_benchmark_TIME.json]",
         ),
     ] = None,
+    speculation: SpeculationOptions,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -101,7 +102,10 @@ def thinking(
     needed = alone.get(test_mode, ("small", "large"))
     path = output or default_output(datetime.now())
     notes: list[str] = []
-    with open_pair(pair, config, needed, accept_terms=accept_terms) as (names, models):
+    with open_pair(pair, config, needed, speculation, accept_terms=accept_terms) as (
+        names,
+        models,
+    ):
         setup = Setup(
             task=task,
             runs=num_runs,
@@ -140,7 +144,8 @@ def thinking(
             "max_tokens_asked": max_tokens,
             "context": pair.context,
             "threads": pair.threads,
-            "token_speculation": not pair.no_speculation,
+            "token_speculation": not speculation.no_speculation,
+            "drafting": speculation.record(),
             "thinking": config.record(),
         }
         journal = Journal(path, measured, arms)

@@ -10,6 +10,7 @@ from outrider.cli.draft_debug import DraftDebug
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
+    DraftLines,
     Json,
     MachineOptions,
     SamplingOptions,
@@ -42,6 +43,7 @@ def chat(
     system: System = None,
     cache: CacheOptions,
     speculation: SpeculationOptions,
+    draft_debug: DraftLines = False,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -60,7 +62,7 @@ def chat(
             )
         if typed:
             note(f"{llm.model.name} · /help for commands, Ctrl-D to end")
-        debug = DraftDebug(speculation.draft_debug)
+        debug = DraftDebug(draft_debug)
         conversation = Conversation(llm, settings, system, debug, show=not json)
         for line in _lines(typed):
             try:

@@ -11,6 +11,7 @@ import typer
 from outrider.cli.options import (
     AcceptTerms,
     CacheOptions,
+    DraftLines,
     Json,
     MachineOptions,
     PromptOptions,
@@ -55,6 +56,7 @@ def generate(
     ] = False,
     cache: CacheOptions,
     speculation: SpeculationOptions,
+    draft_debug: DraftLines = False,
     show_drafts: Annotated[
         bool,
         typer.Option(
@@ -101,7 +103,7 @@ def generate(
             raise UsageError(f"--system needs a chat template, and {machine.model} has none.")
         if not chat and any(len(p.turns) > 1 for p in many):
             raise UsageError("Prompts of several turns need a model's chat template.")
-        view = DraftView(llm.tokenizer, debug=speculation.draft_debug, show=show_drafts)
+        view = DraftView(llm.tokenizer, debug=draft_debug, show=show_drafts)
         start = time.perf_counter()
         if prompts.prompts is not None:
             done = _answer_many(llm, many, settings, view, chat=chat, system=system, show=not json)

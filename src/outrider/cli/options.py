@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -61,8 +61,11 @@ Context = Annotated[
         help="Longest sequence, prompt included. [default: what the model was trained for]",
     ),
 ]
-NoSpeculation = Annotated[
-    bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
+DraftLines = Annotated[
+    bool,
+    typer.Option(
+        "--draft-debug", help="Say on standard error how much of each draft was accepted."
+    ),
 ]
 
 
@@ -265,19 +268,21 @@ class SpeculationOptions:
         str | None,
         typer.Option(metavar="NAME", help="What decides how many tokens to draft. [default: cost]"),
     ] = None
-    no_speculation: NoSpeculation = False
-    draft_debug: Annotated[
-        bool,
-        typer.Option(
-            "--draft-debug", help="Say on standard error how much of each draft was accepted."
-        ),
+    no_speculation: Annotated[
+        bool, typer.Option("--no-speculation", help="Decode plainly, whatever else is set.")
     ] = False
 
     def settings(self) -> dict[str, Any]:
-        """What was given, as arguments of `LLM`; `draft_debug` is for who reads its events."""
+        """What was given, as arguments of `LLM`."""
         given = _given(self)
-        del given["draft_debug"]
         return given | ({"speculation": False} if given.pop("no_speculation") else {})
+
+    def record(self) -> dict[str, Any]:
+        """What was given, for records: a plan by what its file says."""
+        from outrider.plan import Plan  # noqa: PLC0415
+
+        plan = {} if self.plan is None else {"plan": asdict(Plan.load(self.plan))}
+        return self.settings() | plan
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

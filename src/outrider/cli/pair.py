@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from outrider.cli.options import Context, NoSpeculation, Threads
+from outrider.cli.options import Context, SpeculationOptions, Threads
 from outrider.cli.output import show_progress, size
 from outrider.errors import CapacityError, UsageError
 
@@ -84,7 +84,6 @@ class PairOptions:
     ] = None
     threads: Threads = None
     context: Context = None
-    no_speculation: NoSpeculation = False
 
     def thinking(self) -> ThinkingConfig:
         """The configuration, with what was given in place of what the file says.
@@ -149,14 +148,18 @@ def open_pair(
     options: PairOptions,
     config: ThinkingConfig,
     sides: Sequence[Side],
+    speculation: SpeculationOptions,
     *,
     accept_terms: bool,
 ) -> Iterator[tuple[Mapping[Side, str], Mapping[Side, AnyGenerator]]]:
     """What each side is called, and the models of the sides that are needed.
 
-    A file that stands on both sides is loaded once.
+    A file that stands on both sides is loaded once. Tokens are drafted in the same way in both.
+
+    Raises:
+        UsageError: a model stands for nothing, or tokens are to be drafted in no model here.
     """
-    from outrider.generators import Generators  # noqa: PLC0415
+    from outrider.generators import Generators, is_address  # noqa: PLC0415
 
     names: dict[Side, str] = {}
     wishes: tuple[tuple[Side, str | None, str | None], ...] = (
@@ -166,6 +169,11 @@ def open_pair(
     for side, given, name in wishes:
         named = given or name or "none"
         names[side] = locate(given, name, side, options.endpoint or ()) if side in sides else named
+    if speculation.settings() and all(is_address(names[side]) for side in sides):
+        raise UsageError(
+            "How tokens are drafted can be said of a model here, and a server decides that itself; "
+            "leave the options of speculation out."
+        )
     with ExitStack() as stack:
         with show_progress() as listener:
             _check_memory({names[side] for side in sides}, accept_terms, listener)
@@ -173,9 +181,9 @@ def open_pair(
                 Generators(
                     threads=options.threads,
                     context=options.context,
-                    speculation=False if options.no_speculation else None,
                     accept_terms=accept_terms,
                     progress=listener,
+                    **speculation.settings(),
                 )
             )
             opened: dict[Side, AnyGenerator] = {

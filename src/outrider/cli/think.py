@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from outrider.cli.options import AcceptTerms, Json, Raw, SamplingOptions, command
+from outrider.cli.options import (
+    AcceptTerms,
+    Json,
+    Raw,
+    SamplingOptions,
+    SpeculationOptions,
+    command,
+)
 from outrider.cli.output import AnswerWriter, has_colours, note, print_json, warn
 from outrider.cli.pair import PairOptions, Side, open_pair
 from outrider.cli.records import usage_record
@@ -28,6 +35,7 @@ def think(
     *,
     pair: PairOptions,
     sampling: SamplingOptions,
+    speculation: SpeculationOptions,
     raw: Raw = False,
     accept_terms: AcceptTerms = False,
     json: Json = False,
@@ -37,7 +45,8 @@ def think(
     At a paragraph's end the small model writes a short probe. Where the probe hesitates, agrees or
     checks, the large model writes the next stretch in its place. The answer is not the large
     model's own; `outrider bench thinking` measures what that costs and brings. On a terminal the
-    large model's text is green.
+    large model's text is green. How tokens are drafted (--drafter and what belongs to it) holds for
+    both models, where they run here.
     """
     from outrider.settings import make_request  # noqa: PLC0415
     from outrider.strategies.thinking import Thinking  # noqa: PLC0415
@@ -49,7 +58,8 @@ def think(
     config = pair.thinking()
     settings = {"max_tokens": None, **sampling.settings()}
     request = make_request(text if raw else [Message("user", text)], settings)
-    with open_pair(pair, config, ("small", "large"), accept_terms=accept_terms) as (names, models):
+    sides: tuple[Side, ...] = ("small", "large")
+    with open_pair(pair, config, sides, speculation, accept_terms=accept_terms) as (names, models):
         stream = Thinking(models["small"], models["large"], config).stream(request)
         writer, colours = AnswerWriter(), has_colours()
         for event in stream:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -92,6 +93,16 @@ def test_only_what_was_given_becomes_a_setting() -> None:
     assert CacheOptions(cache_budget="1MiB").settings() == {"cache_budget": 1 << 20}
     assert SpeculationOptions(drafter="ngram").settings() == {"drafter": "ngram"}
     assert SpeculationOptions(no_speculation=True).settings() == {"speculation": False}
+
+
+def test_a_record_holds_what_a_plan_says_and_not_where_it_lies(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text('{"name": "short", "drafter": "ngram", "num_draft_tokens": 2}')
+    record = SpeculationOptions(plan=file, controller="fixed").record()
+    assert record["controller"] == "fixed"
+    assert record["plan"]["name"] == "short"
+    assert record["plan"]["num_draft_tokens"] == 2
+    assert SpeculationOptions().record() == {}
 
 
 def test_sampling_options_are_settings_of_the_library() -> None:
