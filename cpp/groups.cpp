@@ -20,19 +20,18 @@ void unpack_nibbles(const uint8_t* packed, uint8_t* codes) {
   }
 }
 
-// Q5_0 and Q5_1 keep the fifth bits of a group in a word before the nibbles. `offset` is what a
-// stored code is above the file's.
-void unpack_five_bits(const uint8_t* packed, int offset, uint8_t* codes) {
+// Q5_0 and Q5_1 keep the fifth bits of a group in a word before the nibbles.
+void unpack_five_bits(const uint8_t* packed, uint8_t* codes) {
   uint32_t high;
   std::memcpy(&high, packed, sizeof(high));
   unpack_nibbles(packed + 4, codes);
-  for (int i = 0; i < kGroup; ++i)
-    codes[i] = static_cast<uint8_t>((codes[i] | (high >> i & 1) << 4) + offset);
+  for (int i = 0; i < kGroup; ++i) codes[i] = static_cast<uint8_t>(codes[i] | (high >> i & 1) << 4);
 }
 
 // The K types keep 256 weights together. Q4_K and Q5_K: two f16 scales, then eight sub-scales and
 // eight sub-minima of 6 bits in 12 bytes, the upper bits of the last four above the first four;
-// then nibbles, two groups in 32 bytes.
+// for Q5_K 32 bytes of fifth bits, the group's in one bit of each; then nibbles, two groups in 32
+// bytes.
 constexpr int kSuperGroups = 8;
 
 void unpack_sub_scales(const uint8_t* packed, int j, Group& group) {
@@ -61,15 +60,6 @@ void to_floats(const Group& group, int offset, float* out) {
     out[i] = scale * static_cast<float>(group.codes[i] - offset) + minimum;
 }
 
-void read_q5_k(const uint8_t* row, int g, float* out) {
-  const uint8_t* block = row + size_t{176} * (g / kSuperGroups);
-  const int j = g % kSuperGroups;
-  Group group;
-  read_k_group(block, j, block + 48, group);
-  for (int i = 0; i < kGroup; ++i) group.codes[i] |= (block[16 + i] >> j & 1) << 4;
-  to_floats(group, 0, out);
-}
-
 // Q6_K: 128 bytes of low nibbles, 64 of upper bit pairs, 16 signed sub-scales, one scale.
 void read_q6_k(const uint8_t* row, int g, float* out) {
   const uint8_t* block = row + size_t{210} * (g / kSuperGroups);
@@ -93,9 +83,33 @@ void each(Rows rows, const Read& read) {
 
 }  // namespace
 
+std::optional<Layout> layout_of(TensorType type) {
+  switch (type) {
+    case TensorType::Q4_0:
+      return Layout::U4;
+    case TensorType::Q4_1:
+      return Layout::U4M;
+    case TensorType::Q4_K:
+      return Layout::U4K;
+    case TensorType::Q5_0:
+      return Layout::U5;
+    case TensorType::Q5_1:
+      return Layout::U5M;
+    case TensorType::Q5_K:
+      return Layout::U5K;
+    case TensorType::Q8_0:
+    case TensorType::Q6_K:
+    case TensorType::F16:
+    case TensorType::BF16:
+    case TensorType::F32:
+      return Layout::I8;
+    default:
+      return std::nullopt;
+  }
+}
+
 bool is_rounded(TensorType type) {
   switch (type) {
-    case TensorType::Q5_K:
     case TensorType::Q6_K:
     case TensorType::F16:
     case TensorType::BF16:
@@ -125,14 +139,14 @@ void read_codes(TensorType type, Rows rows, int g, Group* groups) {
       return each(rows, [&](const uint8_t* row, size_t place) {
         const uint8_t* block = row + g * 22;
         groups[place].scale = load16(block);
-        unpack_five_bits(block + 2, 128 - 16, groups[place].codes);
+        unpack_five_bits(block + 2, groups[place].codes);
       });
     case TensorType::Q5_1:
       return each(rows, [&](const uint8_t* row, size_t place) {
         const uint8_t* block = row + g * 24;
         groups[place].scale = load16(block);
         groups[place].minimum = load16(block + 2);
-        unpack_five_bits(block + 4, 128, groups[place].codes);
+        unpack_five_bits(block + 4, groups[place].codes);
       });
     case TensorType::Q8_0:
       return each(rows, [&](const uint8_t* row, size_t place) {
@@ -144,6 +158,13 @@ void read_codes(TensorType type, Rows rows, int g, Group* groups) {
       return each(rows, [&](const uint8_t* row, size_t place) {
         const uint8_t* block = row + g / kSuperGroups * 144;
         read_k_group(block, g % kSuperGroups, block + 16, groups[place]);
+      });
+    case TensorType::Q5_K:
+      return each(rows, [&](const uint8_t* row, size_t place) {
+        const uint8_t* block = row + size_t{176} * (g / kSuperGroups);
+        const int j = g % kSuperGroups;
+        read_k_group(block, j, block + 48, groups[place]);
+        for (int i = 0; i < kGroup; ++i) groups[place].codes[i] |= (block[16 + i] >> j & 1) << 4;
       });
     default:
       throw ModelFileError("unreachable");
@@ -166,9 +187,6 @@ void read_floats(TensorType type, Rows rows, int g, float (*values)[kGroup]) {
         const uint8_t* halves = row + size_t{2} * kGroup * g;
         for (int i = 0; i < kGroup; ++i) values[place][i] = bfloat_to_float(load16(halves + 2 * i));
       });
-    case TensorType::Q5_K:
-      return each(rows,
-                  [&](const uint8_t* row, size_t place) { read_q5_k(row, g, values[place]); });
     case TensorType::Q6_K:
       return each(rows,
                   [&](const uint8_t* row, size_t place) { read_q6_k(row, g, values[place]); });
@@ -176,9 +194,7 @@ void read_floats(TensorType type, Rows rows, int g, float (*values)[kGroup]) {
       Group groups[kBlock] = {};
       for (Group& group : groups) group.sub_scale = group.sub_minimum = 1;
       read_codes(type, rows, g, groups);
-      const int offset = type == TensorType::Q4_0                               ? 8
-                         : type == TensorType::Q4_1 || type == TensorType::Q4_K ? 0
-                                                                                : 128;
+      const int offset = code_offset(*layout_of(type));
       each(rows,
            [&](const uint8_t*, size_t place) { to_floats(groups[place], offset, values[place]); });
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "gguf.hpp"
@@ -12,7 +13,7 @@ namespace outrider {
 // A group of one output, as the layout of its matrix has it. With sub-scales, `scale` and `minimum`
 // are those of the head.
 struct Group {
-  uint8_t codes[kGroup];  // as stored (8 bits: offset by 128)
+  uint8_t codes[kGroup];  // as stored
   uint16_t scale;         // f16 bits
   uint16_t minimum;
   uint8_t sub_scale;
@@ -21,6 +22,9 @@ struct Group {
 
 // The rows of the file that become one block: 32 or, at the end of a matrix, fewer.
 using Rows = std::span<const uint8_t* const>;
+
+// What a matrix of this type becomes; nothing where it is not supported.
+std::optional<Layout> layout_of(TensorType type);
 
 // Whether a matrix of this type becomes 8-bit groups that hold other weights than the file.
 bool is_rounded(TensorType type);

@@ -36,12 +36,7 @@ constexpr bool kVnni = false;
 inline __m256i dpbusd(__m256i sum, __m256i, __m256i) { return sum; }
 #endif
 
-// What a layout's records hold, for the templates below: codes of 4 or of 8 bits, and the offset
-// that makes them unsigned.
-constexpr bool is_wide(Layout layout) { return code_bytes(layout) == 1024; }
-constexpr int offset_of(Layout layout) {
-  return layout == Layout::U4 ? -8 : is_wide(layout) ? -128 : 0;
-}
+constexpr bool is_wide(Layout layout) { return code_bits(layout) == 8; }
 
 inline __m256i broadcast4(const int8_t* p) {
   int32_t four;
@@ -64,6 +59,18 @@ inline __m256 bytes_to_floats(const uint8_t* p) {
 // Pairs of 16-bit numbers to their 32-bit sums.
 inline __m256i add_pairs(__m256i a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
 
+// 32 bits, each as 16 or 0 in a byte of its own.
+inline __m256i fifth_bits(const uint8_t* p) {
+  int32_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  const __m256i place =
+      _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i own = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+  const __m256i byte = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), place);
+  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(byte, own), own);
+  return _mm256_and_si256(set, _mm256_set1_epi8(16));
+}
+
 // Stored codes of 4 inputs for 8 outputs of each of the block's vectors: one half of the lanes.
 template <Layout L>
 inline void load_codes(const uint8_t* record, int j, int half, __m256i (&codes)[2]) {
@@ -74,10 +81,15 @@ inline void load_codes(const uint8_t* record, int j, int half, __m256i (&codes)[
     const __m256i both = load_bytes(record + 64 * j + 32 * half), low = _mm256_set1_epi8(15);
     codes[0] = _mm256_and_si256(both, low);
     codes[1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+    if constexpr (code_bits(L) == 5) {
+      const uint8_t* fifth = record + kFifthBits + 16 * j + 4 * half;
+      codes[0] = _mm256_or_si256(codes[0], fifth_bits(fifth));
+      codes[1] = _mm256_or_si256(codes[1], fifth_bits(fifth + 8));
+    }
   }
 }
 
-// Σ stored codes. Eight codes of 4 bits fit a byte, sixteen of 8 bits a 16-bit number.
+// Σ stored codes. Eight codes of 5 bits fit a byte, sixteen of 8 bits a 16-bit number.
 template <Layout L>
 inline __m256i add_codes(__m256i sum, __m256i codes) {
   const __m256i ones = _mm256_set1_epi8(1);
@@ -94,8 +106,8 @@ inline __m256i code_sum(__m256i sum) {
 }
 
 // Σ code·x. Without VNNI a product of 8-bit numbers is summed in 16 bits, where 16 products with
-// codes of 4 bits have room, but not two with unsigned codes of 8 bits. These go by their distance
-// from 128, whose sign moves over to x.
+// codes of 4 bits have room, and two with codes of 5 bits, but not two with unsigned codes of 8
+// bits. These go by their distance from 128, whose sign moves over to x.
 constexpr int middle_of(Layout layout) { return is_wide(layout) && !kVnni ? 128 : 0; }
 
 template <Layout L>
@@ -107,14 +119,17 @@ inline __m256i centred(__m256i codes) {
 template <Layout L>
 inline __m256i add_products(__m256i sum, __m256i codes, __m256i x) {
   if constexpr (kVnni) return dpbusd(sum, codes, x);
-  if constexpr (!is_wide(L)) return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x));
+  if constexpr (code_bits(L) == 4) return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x));
+  if constexpr (code_bits(L) == 5) {
+    return _mm256_add_epi32(sum, add_pairs(_mm256_maddubs_epi16(codes, x)));
+  }
   const __m256i products = _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
   return _mm256_add_epi32(sum, add_pairs(products));
 }
 
 template <Layout L>
 inline __m256i product_sum(__m256i sum) {
-  if constexpr (kVnni || is_wide(L)) return sum;
+  if constexpr (kVnni || code_bits(L) != 4) return sum;
   return add_pairs(sum);
 }
 
@@ -128,7 +143,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   const uint8_t* head = nullptr;
   const int8_t* codes = in.codes + int64_t{row} * in.inputs;
   const ActivationGroup* x = in.groups + int64_t{row} * groups;
-  constexpr int offset = offset_of(L);
+  // What makes codes unsigned is taken off where sums end.
+  constexpr int offset = -code_offset(L);
   __m256 total[R][2][2];  // [row][half][vector]
   for (int r = 0; r < R; ++r) {
     for (int half = 0; half < 2; ++half)
@@ -144,7 +160,7 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       _mm_prefetch(reinterpret_cast<const char*>(record + line + kAhead), _MM_HINT_T0);
     }
     const uint8_t* own = record + code_bytes(L);
-    const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
+    const auto* halves = reinterpret_cast<const uint16_t*>(has_head(L) ? head : own);
     // Unrolled further, these two loops would need more registers than there are.
 #pragma GCC unroll 1
     for (int half = 0; half < 2; ++half) {
@@ -167,7 +183,7 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       for (int v = 0; v < 2; ++v) {
         const int place = kLanes * v + 8 * half;
         __m256 scale = halves_to_floats(halves + place);
-        if constexpr (L == Layout::U4K) scale = _mm256_mul_ps(scale, bytes_to_floats(own + place));
+        if constexpr (has_head(L)) scale = _mm256_mul_ps(scale, bytes_to_floats(own + place));
         const __m256i all_codes =
             _mm256_add_epi32(code_sum<L>(sums[v]), _mm256_set1_epi32(offset * kGroup));
         const __m256 sum = _mm256_cvtepi32_ps(all_codes);
@@ -176,7 +192,7 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
           __m256& t = total[r][half][v];
           if constexpr (has_minimum(L)) {
             __m256 minimum = halves_to_floats(halves + kBlock + place);
-            if constexpr (L == Layout::U4K) {
+            if constexpr (has_head(L)) {
               minimum = _mm256_mul_ps(minimum, bytes_to_floats(own + kBlock + place));
             }
             t = _mm256_fmadd_ps(minimum, _mm256_set1_ps(group.sum), t);
@@ -213,10 +229,14 @@ void rows_of_any(const Matrix& matrix, int block, const Activations& in, int row
       return rows_of_block<Layout::U4M, R>(matrix, block, in, row, out, stride);
     case Layout::U4K:
       return rows_of_block<Layout::U4K, R>(matrix, block, in, row, out, stride);
+    case Layout::U5:
+      return rows_of_block<Layout::U5, R>(matrix, block, in, row, out, stride);
+    case Layout::U5M:
+      return rows_of_block<Layout::U5M, R>(matrix, block, in, row, out, stride);
+    case Layout::U5K:
+      return rows_of_block<Layout::U5K, R>(matrix, block, in, row, out, stride);
     case Layout::I8:
       return rows_of_block<Layout::I8, R>(matrix, block, in, row, out, stride);
-    case Layout::I8M:
-      return rows_of_block<Layout::I8M, R>(matrix, block, in, row, out, stride);
     case Layout::F32:
       return rows_of_float_block<R>(matrix, block, in, row, out, stride);
   }

@@ -31,18 +31,18 @@ inline V from_bytes(const uint8_t* p) {
       _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 
-// What makes a layout's codes unsigned; it is taken off where sums begin.
-constexpr bool is_wide(Layout layout) { return code_bytes(layout) == 1024; }
-constexpr int offset_of(Layout layout) {
-  return layout == Layout::U4 ? -8 : is_wide(layout) ? -128 : 0;
-}
+constexpr bool is_wide(Layout layout) { return code_bits(layout) == 8; }
 
 // Stored codes of 4 inputs for each output of vector v of the block.
 template <Layout L>
 inline __m512i load_codes(const uint8_t* record, int j, int v) {
   if constexpr (is_wide(L)) return _mm512_load_si512(record + 128 * j + 64 * v);
   const __m512i both = _mm512_load_si512(record + 64 * j), low = _mm512_set1_epi8(15);
-  return _mm512_and_si512(v ? _mm512_srli_epi16(both, 4) : both, low);
+  const __m512i codes = _mm512_and_si512(v ? _mm512_srli_epi16(both, 4) : both, low);
+  if constexpr (code_bits(L) == 4) return codes;
+  uint64_t fifth;
+  std::memcpy(&fifth, record + kFifthBits + 16 * j + 8 * v, sizeof(fifth));
+  return _mm512_mask_add_epi8(codes, _cvtu64_mask64(fifth), codes, _mm512_set1_epi8(16));
 }
 
 // R rows of one block. The integer products of a group are exact in any order; see the scalar
@@ -56,7 +56,8 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
   const uint8_t* head = nullptr;
   const int8_t* codes = in.codes + int64_t{row} * in.inputs;
   const ActivationGroup* x = in.groups + int64_t{row} * groups;
-  constexpr int offset = offset_of(L);
+  // What makes codes unsigned is taken off where sums begin.
+  constexpr int offset = -code_offset(L);
   const __m512i ones = _mm512_set1_epi8(1);
   V total[R][kVectors];
 #pragma GCC unroll 16
@@ -71,7 +72,7 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
       record += head_bytes(L);
     }
     const uint8_t* own = record + code_bytes(L);
-    const auto* halves = reinterpret_cast<const uint16_t*>(L == Layout::U4K ? head : own);
+    const auto* halves = reinterpret_cast<const uint16_t*>(has_head(L) ? head : own);
     for (int line = 0; line < record_bytes(L); line += 64) {
       _mm_prefetch(reinterpret_cast<const char*>(record + line + kAhead), _MM_HINT_T0);
     }
@@ -91,7 +92,7 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
         weights[v] = load_codes<L>(record, j, v);
-        // Eight codes of 4 bits fit a byte, and adding leaves the multipliers to the rows.
+        // Eight codes of 5 bits fit a byte, and adding leaves the multipliers to the rows.
         code_sum[v] = is_wide(L) ? _mm512_dpbusd_epi32(code_sum[v], weights[v], ones)
                                  : _mm512_add_epi8(code_sum[v], weights[v]);
       }
@@ -112,10 +113,10 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
         code_sum[v] = _mm512_dpbusd_epi32(_mm512_set1_epi32(offset * kGroup), code_sum[v], ones);
       }
       V scale = from_half(halves + lane);
-      if constexpr (L == Layout::U4K) scale = mul(scale, from_bytes(own + lane));
+      if constexpr (has_head(L)) scale = mul(scale, from_bytes(own + lane));
       if constexpr (has_minimum(L)) {
         V minimum = from_half(halves + kBlock + lane);
-        if constexpr (L == Layout::U4K) minimum = mul(minimum, from_bytes(own + kBlock + lane));
+        if constexpr (has_head(L)) minimum = mul(minimum, from_bytes(own + kBlock + lane));
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
           total[r][v] = fma(minimum, all(x[int64_t{r} * groups].sum), total[r][v]);
@@ -150,10 +151,14 @@ void rows_of_any(const Matrix& matrix, int block, const Activations& in, int row
       return rows_of_block<Layout::U4M, R>(matrix, block, in, row, out, stride);
     case Layout::U4K:
       return rows_of_block<Layout::U4K, R>(matrix, block, in, row, out, stride);
+    case Layout::U5:
+      return rows_of_block<Layout::U5, R>(matrix, block, in, row, out, stride);
+    case Layout::U5M:
+      return rows_of_block<Layout::U5M, R>(matrix, block, in, row, out, stride);
+    case Layout::U5K:
+      return rows_of_block<Layout::U5K, R>(matrix, block, in, row, out, stride);
     case Layout::I8:
       return rows_of_block<Layout::I8, R>(matrix, block, in, row, out, stride);
-    case Layout::I8M:
-      return rows_of_block<Layout::I8M, R>(matrix, block, in, row, out, stride);
     case Layout::F32:
       return rows_of_float_block<R>(matrix, block, in, row, out, stride);
   }

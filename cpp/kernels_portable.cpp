@@ -23,7 +23,7 @@ namespace portable {
 constexpr int kSteps = kGroup / 4;  // four inputs each
 constexpr int kWords = 4 * kLanes;  // products of a step and a vector
 
-constexpr bool is_wide(Layout layout) { return code_bytes(layout) == 1024; }
+constexpr bool is_wide(Layout layout) { return code_bits(layout) == 8; }
 
 inline V from_bytes(const uint8_t* p) {
   return each([&](int i) { return static_cast<float>(p[i]); });
@@ -40,20 +40,26 @@ void unpack(const uint8_t* record, Codes& codes) {
     if constexpr (is_wide(L)) {
       for (int k = 0; k < 2 * kWords; ++k) {
         codes.word[j][k / kWords][k % kWords] =
-            static_cast<int16_t>(record[2 * kWords * j + k] - 128);
+            static_cast<int16_t>(record[2 * kWords * j + k] - code_offset(L));
       }
     } else {
-      constexpr int offset = L == Layout::U4 ? 8 : 0;
-      const uint8_t* both = record + kWords * j;
-      for (int k = 0; k < kWords; ++k)
-        codes.word[j][0][k] = static_cast<int16_t>((both[k] & 15) - offset);
-      for (int k = 0; k < kWords; ++k)
-        codes.word[j][1][k] = static_cast<int16_t>((both[k] >> 4) - offset);
+      const uint8_t *both = record + kWords * j, *fifth = record + kFifthBits + 2 * kWords / 8 * j;
+      for (int v = 0; v < 2; ++v) {
+        int16_t* word = codes.word[j][v];
+        for (int k = 0; k < kWords; ++k)
+          word[k] = static_cast<int16_t>((both[k] >> (4 * v) & 15) - code_offset(L));
+        if constexpr (code_bits(L) == 5) {
+          for (int k = 0; k < kWords; ++k) {
+            const int bit = fifth[kWords / 8 * v + k / 8] >> k % 8 & 1;
+            word[k] = static_cast<int16_t>(word[k] + 16 * bit);
+          }
+        }
+      }
     }
   }
 }
 
-// Of products with codes of 4 bits all steps of a group fit in 16 bits: 8·15·127 < 2¹⁵.
+// Of products with codes of 5 bits all steps of a group fit in 16 bits: 8·31·127 < 2¹⁵.
 template <Layout L>
 using Sum = std::conditional_t<is_wide(L), int32_t, int16_t>;
 
@@ -77,13 +83,13 @@ void group_matmul(const Matrix& matrix, int block, const Activations& in, int ro
     const uint8_t* record = matrix.record(block, g);
     const uint8_t* own = record + code_bytes(L);
     const auto* halves =
-        reinterpret_cast<const uint16_t*>(L == Layout::U4K ? matrix.head(block, g) : own);
+        reinterpret_cast<const uint16_t*>(has_head(L) ? matrix.head(block, g) : own);
     unpack<L>(record, codes);
     V scale[2], minimum[2], code_sum[2];
     for (int v = 0; v < 2; ++v) {
       scale[v] = from_half(halves + kLanes * v);
       if constexpr (has_minimum(L)) minimum[v] = from_half(halves + kBlock + kLanes * v);
-      if constexpr (L == Layout::U4K) {
+      if constexpr (has_head(L)) {
         scale[v] = mul(scale[v], from_bytes(own + kLanes * v));
         minimum[v] = mul(minimum[v], from_bytes(own + kBlock + kLanes * v));
       }
@@ -134,10 +140,14 @@ void matmul(const Matrix& matrix, int block, const Activations& in, int row, int
       return group_matmul<Layout::U4M>(matrix, block, in, row, rows, out, stride);
     case Layout::U4K:
       return group_matmul<Layout::U4K>(matrix, block, in, row, rows, out, stride);
+    case Layout::U5:
+      return group_matmul<Layout::U5>(matrix, block, in, row, rows, out, stride);
+    case Layout::U5M:
+      return group_matmul<Layout::U5M>(matrix, block, in, row, rows, out, stride);
+    case Layout::U5K:
+      return group_matmul<Layout::U5K>(matrix, block, in, row, rows, out, stride);
     case Layout::I8:
       return group_matmul<Layout::I8>(matrix, block, in, row, rows, out, stride);
-    case Layout::I8M:
-      return group_matmul<Layout::I8M>(matrix, block, in, row, rows, out, stride);
     case Layout::F32:
       for (int r = row; r < row + rows; ++r)
         rows_of_float_block<1>(matrix, block, in, r, out, stride);

@@ -13,10 +13,14 @@ const char* layout_name(Layout layout) {
       return "4-bit with minimum";
     case Layout::U4K:
       return "4-bit with sub-scales and minimum";
+    case Layout::U5:
+      return "5-bit";
+    case Layout::U5M:
+      return "5-bit with minimum";
+    case Layout::U5K:
+      return "5-bit with sub-scales and minimum";
     case Layout::I8:
       return "8-bit";
-    case Layout::I8M:
-      return "8-bit with minimum";
     case Layout::F32:
       return "float32";
   }
@@ -32,15 +36,20 @@ Matrix::Matrix(const Tensor& tensor, bool as_float)
 int Matrix::code(int output, int input) const {
   const uint8_t* r = record(output / kBlock, input / kGroup);
   const int i = input % kGroup, lane = output % kLanes, vector = output % kBlock / kLanes;
-  if (code_bytes(layout) == 1024) return r[i / 4 * 128 + vector * 64 + lane * 4 + i % 4] - 128;
-  const int code = (r[i / 4 * 64 + lane * 4 + i % 4] >> (4 * vector)) & 15;
-  return layout == Layout::U4 ? code - 8 : code;
+  const int step = i / 4, place = lane * 4 + i % 4;
+  const int bits = code_bits(layout);
+  int code =
+      bits == 8 ? r[step * 128 + vector * 64 + place] : (r[step * 64 + place] >> (4 * vector)) & 15;
+  if (bits == 5) {
+    code |= (r[kFifthBits + step * 16 + vector * 8 + place / 8] >> place % 8 & 1) << 4;
+  }
+  return code - code_offset(layout);
 }
 
 float Matrix::scale(int output, int group) const {
   const int place = output % kBlock;
   const uint8_t* scales = record(output / kBlock, group) + code_bytes(layout);
-  if (layout != Layout::U4K) return half_to_float(load16(scales + 2 * place));
+  if (!has_head(layout)) return half_to_float(load16(scales + 2 * place));
   return half_to_float(load16(head(output / kBlock, group) + 2 * place)) * scales[place];
 }
 
@@ -48,7 +57,7 @@ float Matrix::minimum(int output, int group) const {
   const int place = output % kBlock;
   if (!has_minimum(layout)) return 0.0f;
   const uint8_t* minima = record(output / kBlock, group) + code_bytes(layout);
-  if (layout != Layout::U4K) return half_to_float(load16(minima + 64 + 2 * place));
+  if (!has_head(layout)) return half_to_float(load16(minima + 64 + 2 * place));
   return half_to_float(load16(head(output / kBlock, group) + 64 + 2 * place)) *
          minima[kBlock + place];
 }

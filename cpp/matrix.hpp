@@ -5,18 +5,19 @@
 // as one stream:
 //
 //   U4, U4M, U4K   512 bytes of codes: byte 64·j + 4·lane + i holds input 4·j + i, the output
-//   `lane`
-//                  of the first vector in the low half and of the second vector in the high half
-//   I8, I8M        1024 bytes of codes: byte 128·j + 64·v + 4·lane + i, offset by 128
-//   all but U4K    32 scales (f16), then for U4M and I8M 32 minima (f16)
-//   U4K            32 sub-scales (8 bits), then 32 sub-minima (8 bits); before every eighth group a
+//                  `lane` of the first vector in the low half and of the second in the high half
+//   U5, U5M, U5K   the same of the codes' lower four bits, then 128 bytes of their fifth: bit
+//                  4·lane + i of the 64 at byte 16·j + 8·v
+//   I8             1024 bytes of codes: byte 128·j + 64·v + 4·lane + i
+//   all but U.K    32 scales (f16), then for U.M 32 minima (f16)
+//   U4K, U5K       32 sub-scales (8 bits), then 32 sub-minima (8 bits); before every eighth group a
 //                  head of 32 scales and 32 minima (f16), which hold for eight groups
 //   F32            32 floats an input, no groups
 //
-// A weight is scale·(code − 8) for U4, scale·code for I8, scale·code + minimum for U4M, I8M and
-// U4K; a group's scale and minimum in U4K are the head's times the group's own, and both products
-// are exact in 32 bits. Nothing is rounded on the way from the file's Q4_0, Q4_1, Q4_K, Q5_0, Q5_1
-// and Q8_0; Q5_K, Q6_K, F16, BF16 and F32 become I8.
+// A weight is scale·(code − offset), for U.M and U.K without an offset and plus the minimum. A
+// group's scale and minimum in U.K are the head's times the group's own, and both products are
+// exact in 32 bits. Nothing is rounded on the way from the file's Q4_0, Q4_1, Q4_K, Q5_0, Q5_1,
+// Q5_K and Q8_0; Q6_K, F16, BF16 and F32 become I8.
 #pragma once
 
 #include <cstdint>
@@ -31,30 +32,59 @@ constexpr int kGroup = 32;
 constexpr int kBlock = 32;
 constexpr int kLanes = 16;
 
-enum class Layout { U4, U4M, U4K, I8, I8M, F32 };
+enum class Layout { U4, U4M, U4K, U5, U5M, U5K, I8, F32 };
 
 const char* layout_name(Layout layout);
 
+// Whether groups have sub-scales and sub-minima under a head.
+constexpr bool has_head(Layout layout) { return layout == Layout::U4K || layout == Layout::U5K; }
+
 constexpr bool has_minimum(Layout layout) {
-  return layout == Layout::U4M || layout == Layout::U4K || layout == Layout::I8M;
+  return layout == Layout::U4M || layout == Layout::U5M || has_head(layout);
+}
+
+// Bits of a weight's code; of the weight itself for F32.
+constexpr int code_bits(Layout layout) {
+  switch (layout) {
+    case Layout::U4:
+    case Layout::U4M:
+    case Layout::U4K:
+      return 4;
+    case Layout::U5:
+    case Layout::U5M:
+    case Layout::U5K:
+      return 5;
+    case Layout::I8:
+      return 8;
+    case Layout::F32:
+      return 32;
+  }
+  return 0;
+}
+
+// What a stored code is above the one that it stands for, so that none has a sign.
+constexpr int code_offset(Layout layout) {
+  const bool signless = has_minimum(layout) || layout == Layout::F32;
+  return signless ? 0 : 1 << (code_bits(layout) - 1);
 }
 
 // Bytes of the codes of a group of inputs for a block of outputs.
-constexpr int code_bytes(Layout layout) {
-  return layout == Layout::I8 || layout == Layout::I8M ? 1024 : layout == Layout::F32 ? 4096 : 512;
-}
+constexpr int code_bytes(Layout layout) { return kGroup * kBlock / 8 * code_bits(layout); }
+
+// Where the fifth bits of 5-bit codes begin.
+constexpr int kFifthBits = kGroup * kBlock / 2;
 
 // Bytes of a record: such a group with its own scales and minima (F32: of 32 inputs as well).
 constexpr int record_bytes(Layout layout) {
-  const int scales = layout == Layout::F32                            ? 0
-                     : layout == Layout::U4M || layout == Layout::I8M ? 128
-                                                                      : 64;
+  const int scales = layout == Layout::F32                      ? 0
+                     : has_minimum(layout) && !has_head(layout) ? 128
+                                                                : 64;
   return code_bytes(layout) + scales;
 }
 
 // Groups under one head, and the bytes of the head.
 constexpr int kHeadGroups = 8;
-constexpr int head_bytes(Layout layout) { return layout == Layout::U4K ? 128 : 0; }
+constexpr int head_bytes(Layout layout) { return has_head(layout) ? 128 : 0; }
 
 class Matrix {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "error.hpp"
 #include "groups.hpp"
@@ -57,11 +58,29 @@ uint32_t four_codes(const Group& group, int j) {
   return codes;
 }
 
+// The lower four bits of every code.
 void write_half_bytes(const Group* groups, uint8_t* out) {
+  constexpr uint32_t low = 0x0f0f0f0f;
   for (int j = 0; j < kGroup / 4; ++j) {
     for (int lane = 0; lane < kLanes; ++lane, out += 4) {
-      const uint32_t word = four_codes(groups[lane], j) | four_codes(groups[kLanes + lane], j) << 4;
+      const uint32_t first = four_codes(groups[lane], j) & low;
+      const uint32_t second = four_codes(groups[kLanes + lane], j) & low;
+      const uint32_t word = first | second << 4;
       std::memcpy(out, &word, 4);
+    }
+  }
+}
+
+void write_fifth_bits(const Group* groups, uint8_t* out) {
+  for (int j = 0; j < kGroup / 4; ++j) {
+    for (int v = 0; v < kBlock / kLanes; ++v, out += 8) {
+      uint64_t bits = 0;
+      for (int lane = kLanes; lane-- > 0;) {
+        // Bits 4, 12, 20 and 28 of the word move to 28, 29, 30 and 31; no other sums reach there.
+        const uint32_t fifths = four_codes(groups[kLanes * v + lane], j) & 0x10101010u;
+        bits = bits << 4 | fifths * 0x01020408u >> 28;
+      }
+      std::memcpy(out, &bits, 8);
     }
   }
 }
@@ -89,8 +108,9 @@ void write_scales(const Group* groups, Layout layout, uint8_t* out) {
 
 void write_record(const Group* groups, Layout layout, uint8_t* out) {
   uint8_t* scales = out + code_bytes(layout);
-  code_bytes(layout) == 1024 ? write_bytes(groups, out) : write_half_bytes(groups, out);
-  if (layout != Layout::U4K) return write_scales(groups, layout, scales);
+  code_bits(layout) == 8 ? write_bytes(groups, out) : write_half_bytes(groups, out);
+  if (code_bits(layout) == 5) write_fifth_bits(groups, out + kFifthBits);
+  if (!has_head(layout)) return write_scales(groups, layout, scales);
   write_field(groups, &Group::sub_scale, scales);
   write_field(groups, &Group::sub_minimum, scales + kBlock);
 }
@@ -130,30 +150,14 @@ size_t row_bytes(const Tensor& tensor) {
 }  // namespace
 
 Layout layout_for(const Tensor& tensor, bool as_float) {
-  const auto unless_float = [&](Layout layout) { return as_float ? Layout::F32 : layout; };
-  switch (tensor.type) {
-    case TensorType::Q4_0:
-      return unless_float(Layout::U4);
-    case TensorType::Q4_1:
-      return unless_float(Layout::U4M);
-    case TensorType::Q4_K:
-      return unless_float(Layout::U4K);
-    case TensorType::Q5_1:
-      return unless_float(Layout::I8M);
-    case TensorType::Q5_0:
-    case TensorType::Q8_0:
-    case TensorType::Q5_K:
-    case TensorType::Q6_K:
-    case TensorType::F16:
-    case TensorType::BF16:
-    case TensorType::F32:
-      return unless_float(Layout::I8);
-    default:
-      throw ModelFileError(
-          "Tensor '" + tensor.name + "' has weights of " + type_name(tensor.type) +
-          ", which this engine does not compute with; Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, "
-          "Q8_0, F16, BF16 and F32 are.");
+  const std::optional<Layout> layout = layout_of(tensor.type);
+  if (!layout) {
+    throw ModelFileError(
+        "Tensor '" + tensor.name + "' has weights of " + type_name(tensor.type) +
+        ", which this engine does not compute with; Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, "
+        "Q8_0, F16, BF16 and F32 are.");
   }
+  return as_float ? Layout::F32 : *layout;
 }
 
 void repack(const Tensor& tensor, int first, int end, Matrix& matrix) {

@@ -49,7 +49,7 @@ def quantized_matrix(matrix: Array) -> Array:
 
 def quantized_weights(weights: Weights) -> dict[str, Array]:
     """The matrices as the quantised engine holds them."""
-    real = (Type.F16, Type.BF16, Type.F32, Type.Q5_K, Type.Q6_K)
+    real = (Type.F16, Type.BF16, Type.F32, Type.Q6_K)
     return {
         name: quantized_matrix(values)
         if values.ndim == 2 and weights.types[name] in real

@@ -66,12 +66,19 @@ class Shape:
         return self.rotated or self.dim
 
 
+def of_type(kind: Type, **options: Any) -> Shape:
+    """A model whose rows are long enough for the type."""
+    if kind in SUPER_BLOCKS:
+        options |= {"width": 256, "feed_forward": 512}
+    return Shape(type=kind, **options)
+
+
 MIXED = Shape(
     types={
         "token_embd.weight": Type.Q8_0,
         "blk.0.attn_v.weight": Type.Q4_0,
         "blk.1.ffn_down.weight": Type.F16,
-        "blk.1.attn_q.weight": Type.Q8_0,
+        "blk.1.attn_q.weight": Type.Q5_0,
         "blk.1.attn_output.weight": Type.Q5_1,
     },
 )

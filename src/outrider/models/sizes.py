@@ -26,7 +26,14 @@ from outrider.theory.memory import (
     cache_bytes_per_token,
 )
 
-ENGINE_BITS: Final = {"Q4_0": 4.5, "Q4_1": 5.0, "Q4_K": 4.625, "Q5_1": 9.0}
+ENGINE_BITS: Final = {
+    "Q4_0": 4.5,
+    "Q4_1": 5.0,
+    "Q4_K": 4.625,
+    "Q5_0": 5.5,
+    "Q5_1": 6.0,
+    "Q5_K": 5.625,
+}
 """Bits a weight in the native engine's memory, by the type in the file; of all others
 `OTHER_ENGINE_BITS`."""
 

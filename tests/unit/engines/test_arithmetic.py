@@ -14,7 +14,7 @@ from model_reference import Model, distance
 from outrider import _native
 from outrider.engines.native import NativeEngine
 from passes import Batch, feed
-from synthetic import FAMILIES, QUANTIZED, REAL, SUPER_BLOCKS, Shape, Weights, write
+from synthetic import FAMILIES, QUANTIZED, REAL, SUPER_BLOCKS, Shape, Weights, of_type, write
 
 SHAPES = {
     "grouped heads": Shape(),
@@ -37,13 +37,6 @@ SHAPES = {
     "window of a single position": Shape(family="gemma3", layers=6, window=1),
 }
 TOKENS = [int(t) for t in np.random.default_rng(7).integers(0, 83, 40)]
-
-
-def of_type(kind: Type, **options: Any) -> Shape:
-    """A model whose rows are long enough for the type."""
-    if kind in SUPER_BLOCKS:
-        options |= {"width": 256, "feed_forward": 512}
-    return Shape(type=kind, **options)
 
 
 def all_logits(path: Path, tokens: list[int], **options: Any) -> NDArray[np.float32]:
@@ -132,9 +125,9 @@ def test_real_matrices_become_8_bit_groups(tmp_path: Path) -> None:
     ("kind", "layout", "bits_above"),
     [
         (Type.Q4_K, "4-bit with sub-scales and minimum", 0.125),
-        (Type.Q5_0, "8-bit", 3.0),
-        (Type.Q5_1, "8-bit with minimum", 3.0),
-        (Type.Q5_K, "8-bit", 3.0),
+        (Type.Q5_0, "5-bit", 0.0),
+        (Type.Q5_1, "5-bit with minimum", 0.0),
+        (Type.Q5_K, "5-bit with sub-scales and minimum", 0.125),
         (Type.Q6_K, "8-bit", 1.9375),
     ],
     ids=lambda v: v.name if isinstance(v, Type) else "",

@@ -11,10 +11,10 @@ from gguf import GGMLQuantizationType as Type
 from outrider import _native
 from outrider.engines.native import NativeEngine
 from passes import feed, same_bytes
-from synthetic import QUANTIZED, REAL, Shape, write
+from synthetic import QUANTIZED, REAL, SUPER_BLOCKS, of_type, write
 
 TOKENS = [int(t) for t in np.random.default_rng(3).integers(0, 83, 37)]
-LAYOUTS = [*((kind, False) for kind in (*QUANTIZED, *REAL)), (Type.Q4_1, True)]
+LAYOUTS = [*((kind, False) for kind in (*QUANTIZED, *SUPER_BLOCKS, *REAL)), (Type.Q4_1, True)]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,8 @@ LAYOUTS = [*((kind, False) for kind in (*QUANTIZED, *REAL)), (Type.Q4_1, True)]
 )
 def test_kernels_agree_for_every_number_of_rows(kind: Type, float32: bool, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
-    write(path, Shape(type=kind, layers=1, vocab=83, head_dim=48))
+    head_dim = 64 if kind in SUPER_BLOCKS else 48
+    write(path, of_type(kind, layers=1, vocab=83, head_dim=head_dim))
 
     def logits(kernel: str, chunk: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         engine = NativeEngine(path, threads=1, cache_bytes=1 << 20, kernel=kernel, float32=float32)
