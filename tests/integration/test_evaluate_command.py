@@ -39,6 +39,22 @@ def test_a_run_is_graded_and_its_page_written(answers: Path) -> None:
     assert "Town12" in answers.with_suffix(".html").read_text()
 
 
+def test_questions_that_could_not_be_asked_are_named(tmp_path: Path) -> None:
+    error = {"question": "", "answer": None, "text": "", "finish_reason": "error", "error": "No."}
+    run = write(
+        tmp_path / "a.jsonl",
+        [answered(1), answered(2, **error), answered(3, gold=None, **error)],
+    )
+
+    result = call(run, "--no-page")
+    values = json.loads(call(run, "--no-page", "--json").stdout)
+
+    assert "algebra      1   2     50.0%" in result.stdout
+    assert "1 question ended in an error: counted as not right." in result.stdout
+    assert "not in the accuracy." in result.stdout
+    assert values["runs"][0]["left_out"] == ["q3"]
+
+
 def test_runs_stand_beside_one_another(answers: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "other.jsonl", [answered(1), answered(2)], total_seconds=0.5)
 
