@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from strategies.answering.runs import city, write
 from typer.testing import CliRunner, Result
 
 from outrider.cli.app import app
@@ -125,6 +127,23 @@ def test_a_cascade_answers_a_set_of_questions(file: Path) -> None:
     refused = CliRunner().invoke(app, [*call, "--drafter", "none"])
     assert refused.exit_code == 2
     assert "--drafter is for a model file here; the stages of" in refused.stderr
+
+
+def test_a_cascade_judges_a_run(file: Path) -> None:
+    run = write(file.with_name("cities.jsonl"), [city(n, f"Town{n}", "Ur") for n in range(4)])
+    found = CliRunner().invoke(app, ["evaluate", str(run), "--judge", str(file)])
+    assert found.exit_code == 2
+    assert "the context holds 128" in found.stderr
+    roomy = file.with_name("roomy.yml")
+    roomy.write_text(CASCADE.replace("context: 128", "context: 1024"))
+    shutil.copy(file.with_name("small.predictor.json"), roomy.with_name("roomy.predictor.json"))
+    found = CliRunner().invoke(app, ["evaluate", str(run), "--judge", str(roomy), "--json"])
+    values = json.loads(found.stdout)
+    assert values["judge"] == str(roomy)
+    assert values["agreement"]["geography"]["answers"] == 8
+    # Stages that write six tokens come to no verdict, and such a judge is not believed.
+    assert found.exit_code == 1
+    assert "geography: the judge's score is withheld" in found.stderr
 
 
 def test_what_cannot_be_honoured_is_said(file: Path, tmp_path: Path) -> None:

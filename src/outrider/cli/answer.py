@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli import answer_report
-from outrider.cli.cascade_files import is_cascade, open_cascade
+from outrider.cli.cascade_files import asks_servers, is_cascade, open_cascade
 from outrider.cli.judging import JudgeOptions, warn_withheld
 from outrider.cli.options import (
     AcceptTerms,
@@ -143,9 +143,16 @@ def answer(
         raise UsageError(f"--deadline has to be above 0 seconds, not {deadline:g}.")
     if judging.name is not None and not (check or quick):
         raise UsageError("--judge is for grading; give --quick or --check with it.")
-    for name, given in (("--endpoint", endpoint is not None), ("The judge", judging.remote)):
-        if check and given:
-            raise UsageError(f"--check switches the network off, and {name} needs it.")
+    if check:
+        behind_servers = {
+            "--endpoint": endpoint is not None,
+            "a stage of the cascade": is_cascade(machine.model)
+            and asks_servers(Path(machine.model)),
+            "the judge": judging.remote,
+        }
+        for name, needs_it in behind_servers.items():
+            if needs_it:
+                raise UsageError(f"--check switches the network off, and {name} needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
     if check or quick:

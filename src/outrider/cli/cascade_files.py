@@ -135,6 +135,11 @@ def is_cascade(model: str) -> bool:
     return Path(model).suffix in (".yml", ".yaml", ".toml")
 
 
+def asks_servers(cascade: Path) -> bool:
+    """Whether a stage of a cascade file is behind a server."""
+    return any(stage.endpoint is not None for stage in read_settings(cascade).stages)
+
+
 @contextmanager
 def open_cascade(cascade: Path, threads: int | None, accept_terms: bool) -> Iterator[Cascade]:
     """The trained cascade of a file, balanced, as a generator."""
