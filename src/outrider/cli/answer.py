@@ -264,7 +264,8 @@ def _opened(
         return
     from outrider.generators import open_generator  # noqa: PLC0415
 
-    refused = {"--threads": machine.threads} | _of_a_model(machine, cache, speculation)
+    refused = {"--threads": machine.threads} | _of_a_model(machine, cache)
+    speculation.check(here=False)
     _refuse(refused, "the server decides that itself")
     named = None if machine.model == DEFAULT_MODEL else machine.model
     with open_generator(named, endpoint=endpoint) as server:
@@ -283,24 +284,24 @@ def _opened_cascade(
     """The cascade of a file in the model's place."""
     from outrider.strategies.cascade import OwnSampling  # noqa: PLC0415
 
-    refused = {"--endpoint": endpoint} | _of_a_model(machine, cache, speculation)
+    refused = {"--endpoint": endpoint} | _of_a_model(machine, cache)
     _refuse(refused, f"the stages of {machine.model} say that themselves")
-    with open_cascade(Path(machine.model), machine.threads, accept_terms) as cascade:
+    opened = open_cascade(
+        Path(machine.model), machine.threads, speculation, accept_terms=accept_terms
+    )
+    with opened as cascade:
         note(f"{machine.model}: its stages ask in their own ways, with their own sampling")
         streams = cache.max_streams or cascade.concurrency
         name = machine.model
         yield _Opened(OwnSampling(cascade), name, cascade.fingerprint, streams, False)
 
 
-def _of_a_model(
-    machine: MachineOptions, cache: CacheOptions, speculation: SpeculationOptions
-) -> dict[str, object]:
+def _of_a_model(machine: MachineOptions, cache: CacheOptions) -> dict[str, object]:
     """The options that are for one model here, with what was given."""
     return {
         "--kernel": machine.kernel,
         "--context": cache.context,
         "--cache-budget": cache.cache_budget,
-        **{f"--{name.replace('_', '-')}": value for name, value in speculation.settings().items()},
     }
 
 

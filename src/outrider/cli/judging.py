@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli.cascade_files import asks_servers, is_cascade, open_cascade
+from outrider.cli.options import SpeculationOptions
 from outrider.cli.output import show_progress, warn
 from outrider.errors import UsageError
 
@@ -92,7 +93,7 @@ class JudgeOptions:
 
         read_rubrics(self.rubrics or RUBRICS)
         if self.cascade is not None:
-            with open_cascade(self.cascade, None, accept_terms):
+            with open_cascade(self.cascade, None, SpeculationOptions(), accept_terms=accept_terms):
                 return
         found = resolve(self.judge, self.judge_endpoint)
         if self.remote:
@@ -120,7 +121,9 @@ class JudgeOptions:
 
         texts = read_rubrics(self.rubrics or RUBRICS)
         if self.cascade is not None:
-            with open_cascade(self.cascade, None, accept_terms) as cascade:
+            with open_cascade(
+                self.cascade, None, SpeculationOptions(), accept_terms=accept_terms
+            ) as cascade:
                 yield ModelJudge(cascade, chat=cascade.has_chat_template, rubrics=texts)
             return
         with show_progress() as listener:
