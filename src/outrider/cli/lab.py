@@ -14,7 +14,8 @@ from outrider.cli.options import Json, command
 from outrider.cli.output import console, print_json
 
 app = typer.Typer(
-    help="Measure what speculation does here, with pictures and a report.",
+    help="Measure what speculation does here, with pictures and a report.\n\n"
+    "A first look: outrider lab run speculation k-sweep --quick -o DIR",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -34,7 +35,9 @@ def list_experiments(json: Json = False) -> None:
     table = facts("Experiments")
     for name, experiment in found.items():
         table.add_row(name, experiment.question)
-    console().print(table)
+    out = console()
+    out.print(table)
+    out.print("\nRun some of them: outrider lab run NAME... -o DIR")
 
 
 app.command("run")(run)
@@ -45,7 +48,7 @@ app.command("retry")(retry)
 @command
 def report(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of runs, whole or not.")
+        list[Path], typer.Argument(metavar="DIR", help="Folders of runs, finished or not.")
     ],
     output: Annotated[
         Path | None,
@@ -57,11 +60,12 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write the report of a run, or the whole story of several, in one page.
+    """Write the report of a run, or one of several.
 
     It says when to speculate, with which settings and what to watch for, as far as the measurements
-    support it, and answers the twelve questions of the course, each with the picture that it rests
-    on. Runs that are told together have to be of one model on one machine.
+    support it, and answers the twelve questions of `outrider lab course`, each with the picture
+    that the answer rests on. Several runs have to be of one model on one machine. The report is
+    written as Markdown and as one HTML page.
     """
     from outrider.errors import UsageError  # noqa: PLC0415
     from outrider.lab import report as pages  # noqa: PLC0415
@@ -88,7 +92,7 @@ def compare(
     ] = 0.1,
     json: Json = False,
 ) -> None:
-    """Say whether speculation brings the same in two runs.
+    """Say whether speculation gains the same in two runs.
 
     Speed-ups over plain decoding are compared prompt by prompt, so that a machine that was slower
     as a whole is no difference. The chance of being told of any beyond the margin where there is
@@ -133,13 +137,13 @@ def compare(
 def course(
     directories: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR...]", help="Runs to fill the tables from."),
+        typer.Argument(metavar="DIR", help="Folders of runs to fill the tables from."),
     ] = None,
 ) -> None:
     """Walk through a course on speculative decoding, in seven parts.
 
-    Each part maps the course's commands to ours and has its tables and its questions: to be filled
-    in, or filled from runs. The output is Markdown.
+    Each part has the course's commands with ours beside them, its tables, and its questions: empty,
+    or filled from runs. The output is Markdown.
     """
     from outrider.lab import report as pages  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415

@@ -40,23 +40,26 @@ def run(
     experiments: Annotated[
         list[str],
         typer.Argument(
-            metavar="EXPERIMENT...",
-            help="Names of `outrider lab list`, options behind a colon; `all` takes all but "
-            "`peers`, which builds other engines first.",
+            metavar="EXPERIMENT",
+            help="Names from `outrider lab list`, or `all`: every one but `peers`, which first "
+            "installs other engines. Options follow a colon, as in temperature:length=8.",
         ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="The folder to make; it must not hold a run."
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="The folder for measurements and report; it must not hold a run yet.",
         ),
     ],
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help=f"A first look: {QUICK_PROMPTS} prompts, one a category, once, {QUICK_TOKENS} "
-            "tokens each.",
+            help=f"A first look: {QUICK_PROMPTS} prompts, one a category, each asked once, for "
+            f"{QUICK_TOKENS} tokens; and fewer values of what varies.",
         ),
     ] = False,
     machine: MachineOptions,
@@ -65,18 +68,22 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What drafts; may be given several times, and the first takes part where one "
-            f"does. [default: {', '.join(DRAFTERS)}]",
+            help="A drafter to compare; may be given several times. Experiments with a single "
+            f"drafter take the first. [default: {', '.join(DRAFTERS)}]",
         ),
     ] = None,
     draft_model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="A model that drafts; it is then the first drafter."),
+        typer.Option(
+            metavar="MODEL", help="A model that drafts; it comes first among the drafters."
+        ),
     ] = None,
     repeats: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help=f"How often each cell is measured. [default: {REPEATS}; quick: 1]"
+            metavar="N",
+            help="How often every prompt is asked in every setting. "
+            f"[default: {REPEATS}; quick: 1]",
         ),
     ] = None,
     raw: Raw = False,
@@ -87,7 +94,7 @@ def run(
     """Run experiments and write their report.
 
     The folder gets the configuration, every measurement as it is made, plots, and the report as
-    Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry`.
+    Markdown and as one HTML page. A run that is interrupted goes on with `outrider lab retry DIR`.
     """
     from outrider.drafters import quantized  # noqa: PLC0415
     from outrider.errors import UsageError  # noqa: PLC0415
@@ -151,7 +158,7 @@ def retry(
 ) -> None:
     """Go on with a run that was interrupted, and write its report.
 
-    What is measured stays; what is not is measured, with the same model, prompts and settings.
+    What has been measured stays; the rest is measured with the same model, prompts and settings.
     """
     from outrider.lab import plots, runs  # noqa: PLC0415
     from outrider.lab.run_folder import RunFolder  # noqa: PLC0415
