@@ -26,8 +26,8 @@ PATIENCE: Final = 1800.0
 LAST_WORDS: Final = 10.0
 """Seconds that a worker may take to end once it has closed its output."""
 
-ERROR: Final = re.compile(r"(\w+\.)*\w*(Error|Exception): \S")
-"""A line of a traceback that names an error and says what it is."""
+ERROR: Final = re.compile(r"(?:\[\w+\]: )?((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
+"""A line of a traceback that names an error and says what it is, perhaps behind whose it is."""
 
 
 class Side:
@@ -163,7 +163,7 @@ class Side:
         text = self._errors.read().decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         # Behind the error that ended it, libraries may complain of how they were left.
-        errors = [line for line in lines if ERROR.match(line)] or lines
+        errors = [found[1] for line in lines if (found := ERROR.match(line))] or lines
         return OutriderError(
             f"The worker of {self.name} ended: {errors[-1] if errors else 'without a word'}"
         )

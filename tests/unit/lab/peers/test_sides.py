@@ -113,13 +113,14 @@ def test_a_stopped_side_ends_with_who_started_it(command: list[str]) -> None:
     gone(worker)
 
 
-def test_the_error_is_told_and_not_what_was_said_after_it() -> None:
+@pytest.mark.parametrize("whose", ["", "[rank0]: "])
+def test_the_error_is_told_and_not_what_was_said_after_it(whose: str) -> None:
     code = (
         "import atexit, sys\n"
         "atexit.register(print, 'Warning: a group was not destroyed', file=sys.stderr)\n"
-        "raise ValueError('the cache is too small')"
+        f"sys.exit('{whose}a.b.OwnError: the cache is too small')"
     )
-    with pytest.raises(OutriderError, match=r"one ended: ValueError: the cache is too small$"):
+    with pytest.raises(OutriderError, match=r"one ended: a\.b\.OwnError: the cache is too small$"):
         Side("one", [sys.executable, "-c", code])
 
 
