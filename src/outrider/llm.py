@@ -17,7 +17,7 @@ from outrider.engines.base import TargetModel
 from outrider.engines.native import NativeEngine
 from outrider.errors import CapacityError, ModelFileError, UsageError
 from outrider.models.gguf import GgufFile
-from outrider.parts import Load
+from outrider.parts import Watch
 from outrider.plan import Plan
 from outrider.runner import Runner
 from outrider.sampling import draw_seed
@@ -86,8 +86,6 @@ class LLM:
         accept_terms: accept the terms the model comes under, and those of its draft model.
         progress: told how far the model's download is, and then its loading, by the calling
             thread. What it raises ends either.
-        load_part: finds a plug-in by its group and name; what measures hands over one that watches
-            the parts it finds.
 
     Raises:
         UsageError: an argument cannot be honoured.
@@ -116,7 +114,6 @@ class LLM:
         seed: int | None = None,
         accept_terms: bool = False,
         progress: Callable[[models.Progress], None] | None = None,
-        load_part: Load = registry.load,
     ) -> None:
         if max_streams < 1:
             raise UsageError(f"max_streams has to be at least 1, not {max_streams}.")
@@ -157,7 +154,6 @@ class LLM:
             self.engine,
             max_streams=max_streams,
             plan=self.plan,
-            load=load_part,
             prefill_chunk=prefill_chunk,
         )
         if self.speculation:
@@ -331,6 +327,24 @@ class LLM:
                 loop.forget()
             self.engine.clear_cache()
             yield
+
+    @contextmanager
+    def watched(self, watch: Watch) -> Iterator[None]:
+        """Have somebody look on while drafts are verified.
+
+        Args:
+            watch: makes of each verifier the one that decides instead, for what is asked inside.
+
+        Raises:
+            OutriderError: the model is closed.
+        """
+        with self._runner.paused() as loop:
+            loop.parts.watch(watch)
+        try:
+            yield
+        finally:
+            with self._runner.paused() as loop:
+                loop.parts.watch(None)
 
     def close(self) -> None:
         """End what still runs, and the thread that ran it; later requests are errors."""

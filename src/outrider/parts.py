@@ -15,6 +15,7 @@ from outrider.types import Speculation
 from outrider.verify import Verifier
 
 Load = Callable[[registry.Group, str], Any]
+Watch = Callable[[Verifier], Verifier]
 
 
 class Parts:
@@ -33,6 +34,7 @@ class Parts:
         self._load = load
         self._controllers: dict[tuple[str, int | None, str], Controller] = {}
         self._verifiers: dict[str, Verifier] = {}
+        self._watch: Watch | None = None
         self._made: dict[Speculation, tuple[Drafter, Controller, Verifier]] = {}
 
     @property
@@ -50,6 +52,11 @@ class Parts:
         for drafter in self.drafters.values():
             drafter.reset()
         self._controllers.clear()
+        self._made.clear()
+
+    def watch(self, watch: Watch | None) -> None:
+        """Have what verifiers decide pass through what `watch` makes of each; None ends that."""
+        self._watch = watch
         self._made.clear()
 
     def of(self, wish: Speculation) -> tuple[Drafter, Controller, Verifier]:
@@ -81,12 +88,12 @@ class Parts:
             self._controllers[key] = self._load("controllers", key[0])(self._engine.cost, key[1])
         if verification not in self._verifiers:
             self._verifiers[verification] = self._load("verifiers", verification)()
-        parts = self.drafters[name], self._controllers[key], self._verifiers[verification]
-        drafter, controller, verifier = parts
+        drafter, controller = self.drafters[name], self._controllers[key]
+        verifier = self._verifiers[verification]
         if drafter.draws and controller.looks_at_draws and verifier.weighs_draws:
             raise UsageError(
                 f"The controller {key[0]!r} drops drafted tokens by their probabilities, so "
                 f"{verification!r} verification cannot judge what the drafter {name!r} draws; "
                 "use the controller 'fixed' or coupled verification."
             )
-        return parts
+        return drafter, controller, verifier if self._watch is None else self._watch(verifier)

@@ -36,6 +36,13 @@ max_tokens = 48
 sampling = { temperature = 0.9 }
 """
 
+SERVED = """
+tasks: ["arithmetic:count=9"]
+stages:
+  - {name: small, endpoint: "http://127.0.0.1:9/v1", max_tokens: 8}
+  - {name: large, endpoint: "http://127.0.0.1:9/v1", max_tokens: 16}
+"""
+
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["answer", *arguments])
@@ -46,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("answering")
     (folder / "k.md").write_text("Rivers run to the sea. " * 20, encoding="utf-8")
     (folder / "p.toml").write_text(PROFILE, encoding="utf-8")
+    (folder / "served.yml").write_text(SERVED, encoding="utf-8")
     rows = [
         {"id": f"q{i}", "subject": ("one", "two")[i % 2], "question": f"What comes after {i}?"}
         for i in range(12)
@@ -239,7 +247,7 @@ def test_a_run_is_judged_in_the_same_command(
         (["q.jsonl", "--quick", "--rubrics", "r.toml"], "--rubrics are for a judge"),
         (
             ["q.jsonl", "-o", "a.jsonl", "--check", "--judge-endpoint", "http://x"],
-            "The judge needs it",
+            "the judge needs it",
         ),
         (["q.jsonl"], "Give the file for the answers"),
         (["q.jsonl", "-o", "a.csv"], "name a file .jsonl"),
@@ -249,6 +257,9 @@ def test_a_run_is_judged_in_the_same_command(
         (["none.jsonl", "-o", "a.jsonl"], "cannot be read"),
         (["q.jsonl", "-o", "a.jsonl", "--profile", "nobody"], "Unknown profile"),
         (["q.jsonl", "-o", "a.jsonl", "--check", "--endpoint", "http://x"], "needs it"),
+        (["q.jsonl", "-o", "a.jsonl", "--check", "-m", "served.yml"], "a stage of the cascade"),
+        (["q.jsonl", "-o", "a.jsonl", "--check", "--judge", "served.yml"], "the judge needs it"),
+        (["q.jsonl", "--quick", "--judge", "served.yml"], "`outrider cascade train` makes it"),
         (
             ["q.jsonl", "-o", "a.jsonl", "--endpoint", "http://127.0.0.1:9/v1", "--threads", "2"],
             "--threads is for a model file",

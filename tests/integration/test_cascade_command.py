@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from strategies.answering.runs import city, write
 from typer.testing import CliRunner, Result
 
 from outrider.cli.app import app
@@ -122,9 +124,36 @@ def test_a_cascade_answers_a_set_of_questions(file: Path) -> None:
     assert all(line["text"] and line["tokens"] for line in lines)
     facts = json.loads(output.with_name("answers.run.json").read_text())
     assert facts["model"] == str(file)
-    refused = CliRunner().invoke(app, [*call, "--drafter", "none"])
+    refused = CliRunner().invoke(app, [*call, "--context", "512"])
     assert refused.exit_code == 2
-    assert "--drafter is for a model file here; the stages of" in refused.stderr
+    assert "--context is for a model file here; the stages of" in refused.stderr
+
+
+def test_stages_draft_as_asked_and_say_the_same(file: Path) -> None:
+    def answers(*drafting: str) -> list[str]:
+        found = outrider("run", file, "What is 2 + 3?", "--json", *drafting)
+        assert found.exit_code == 0, found.output
+        return [answer["text"] for answer in json.loads(found.stdout)["answers"]]
+
+    drafted = answers("--drafter", "ngram", "--controller", "fixed", "--num-draft-tokens", "2")
+    assert drafted == answers("--no-speculation")
+
+
+def test_a_cascade_judges_a_run(file: Path) -> None:
+    run = write(file.with_name("cities.jsonl"), [city(n, f"Town{n}", "Ur") for n in range(4)])
+    found = CliRunner().invoke(app, ["evaluate", str(run), "--judge", str(file)])
+    assert found.exit_code == 2
+    assert "the context holds 128" in found.stderr
+    roomy = file.with_name("roomy.yml")
+    roomy.write_text(CASCADE.replace("context: 128", "context: 1024"))
+    shutil.copy(file.with_name("small.predictor.json"), roomy.with_name("roomy.predictor.json"))
+    found = CliRunner().invoke(app, ["evaluate", str(run), "--judge", str(roomy), "--json"])
+    values = json.loads(found.stdout)
+    assert values["judge"] == str(roomy)
+    assert values["agreement"]["geography"]["answers"] == 8
+    # Stages that write six tokens come to no verdict, and such a judge is not believed.
+    assert found.exit_code == 1
+    assert "geography: the judge's score is withheld" in found.stderr
 
 
 def test_what_cannot_be_honoured_is_said(file: Path, tmp_path: Path) -> None:
@@ -136,6 +165,9 @@ def test_what_cannot_be_honoured_is_said(file: Path, tmp_path: Path) -> None:
     assert "Give either a question or --prompts" in refused("run", file)
     assert "each of them settles λ" in refused("run", file, "x", "--budget", 1, "--quality", 0.5)
     assert "the cheapest policy costs" in refused("run", file, "x", "--budget", 1e-6)
+    assert "says other things than plainly" in refused(
+        "run", file, "x", "--verification", "typical"
+    )
     assert "did you mean 'stopping'" in refused("eval", file, "--policy", "stoping")
     assert "--limit 0 asks nothing" in refused("collect", file, "--limit", 0)
     fresh = tmp_path / "fresh.yml"

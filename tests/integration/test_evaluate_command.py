@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from strategies.answering.runs import Scripted, answered, city, fair, write
 from typer.testing import CliRunner, Result
 
 from outrider import generators
+from outrider.cli import judging
 from outrider.cli.app import app
 
 
@@ -37,6 +39,22 @@ def test_a_run_is_graded_and_its_page_written(answers: Path) -> None:
     assert "--against" in result.stdout
     assert "page: " in result.stderr
     assert "Town12" in answers.with_suffix(".html").read_text()
+
+
+def test_questions_that_could_not_be_asked_are_named(tmp_path: Path) -> None:
+    error = {"question": "", "answer": None, "text": "", "finish_reason": "error", "error": "No."}
+    run = write(
+        tmp_path / "a.jsonl",
+        [answered(1), answered(2, **error), answered(3, gold=None, **error)],
+    )
+
+    result = call(run, "--no-page")
+    values = json.loads(call(run, "--no-page", "--json").stdout)
+
+    assert "algebra      1   2     50.0%" in result.stdout
+    assert "1 question ended in an error: counted as not right." in result.stdout
+    assert "not in the accuracy." in result.stdout
+    assert values["runs"][0]["left_out"] == ["q3"]
 
 
 def test_runs_stand_beside_one_another(answers: Path, tmp_path: Path) -> None:
@@ -74,6 +92,23 @@ def test_a_judge_counts_where_it_agrees_with_known_answers(
     assert answers.with_name("page.html").exists()
 
 
+def test_a_cascade_judges(answers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def open_cascade(file: Path, *given: object) -> AbstractContextManager[Scripted]:
+        opened.append(file)
+        return nullcontext(Scripted(fair))
+
+    monkeypatch.setattr(judging, "open_cascade", open_cascade)
+
+    result = call(answers, "--judge", "ladder.yml", "--json", "--no-page")
+
+    values = json.loads(result.stdout)
+    assert opened == [Path("ladder.yml")]
+    assert values["judge"] == "ladder.yml"
+    assert values["runs"][0]["subjects"]["all"]["correct"] == 11
+
+
 def test_a_floor_that_is_not_reached_fails(answers: Path) -> None:
     assert call(answers, "--floor", "0.05", "--no-page").exit_code == 0
 
@@ -90,6 +125,8 @@ def test_a_floor_that_is_not_reached_fails(answers: Path) -> None:
         (["--floor", "2"], "--floor has to lie in [0, 1]"),
         (["--rubrics", "r.toml"], "--rubrics are for a judge"),
         (["--against", "absent.jsonl"], "absent.jsonl cannot be read"),
+        (["--judge", "absent.yml"], "absent.yml cannot be read"),
+        (["--judge", "c.yml", "--judge-endpoint", "http://x"], "the stages of c.yml say themsel"),
         (["--judge", "nobody"], "'nobody' is no model that is known here"),
         (["--page", "/proc/none/page.html"], "cannot be written"),
     ],

@@ -184,6 +184,12 @@ def test_more_problems_than_there_are(pair: list[str], data: Path) -> None:
     assert "has 2 problems; give --num-problems 2" in result.stderr
 
 
+def test_a_data_set_of_the_hub_is_taken_for_one() -> None:
+    result = run("bench", "thinking", "--task-config", "hf:gsm8k")
+    assert result.exit_code == 2
+    assert "names no data set of the hub; write hf:owner/name" in " ".join(result.stderr.split())
+
+
 def test_a_problem_without_an_answer_shows_before_anything_is_measured(tmp_path: Path) -> None:
     file = tmp_path / "open.jsonl"
     file.write_text('{"id": "x", "question": "Why?"}\n')

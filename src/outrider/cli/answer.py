@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outrider.cli import answer_report
-from outrider.cli.cascade_files import is_cascade, open_cascade
+from outrider.cli.cascade_files import asks_servers, is_cascade, open_cascade
 from outrider.cli.judging import JudgeOptions, warn_withheld
 from outrider.cli.options import (
     AcceptTerms,
@@ -143,9 +143,16 @@ def answer(
         raise UsageError(f"--deadline has to be above 0 seconds, not {deadline:g}.")
     if judging.name is not None and not (check or quick):
         raise UsageError("--judge is for grading; give --quick or --check with it.")
-    for name, given in (("--endpoint", endpoint is not None), ("The judge", judging.remote)):
-        if check and given:
-            raise UsageError(f"--check switches the network off, and {name} needs it.")
+    if check:
+        behind_servers = {
+            "--endpoint": endpoint is not None,
+            "a stage of the cascade": is_cascade(machine.model)
+            and asks_servers(Path(machine.model)),
+            "the judge": judging.remote,
+        }
+        for name, needs_it in behind_servers.items():
+            if needs_it:
+                raise UsageError(f"--check switches the network off, and {name} needs it.")
     how = load_profile(profile)
     asked = _questions(questions or BUILT_IN, how, SAMPLE if quick and limit is None else limit)
     if check or quick:
@@ -257,7 +264,8 @@ def _opened(
         return
     from outrider.generators import open_generator  # noqa: PLC0415
 
-    refused = {"--threads": machine.threads} | _of_a_model(machine, cache, speculation)
+    refused = {"--threads": machine.threads} | _of_a_model(machine, cache)
+    speculation.check(here=False)
     _refuse(refused, "the server decides that itself")
     named = None if machine.model == DEFAULT_MODEL else machine.model
     with open_generator(named, endpoint=endpoint) as server:
@@ -276,24 +284,24 @@ def _opened_cascade(
     """The cascade of a file in the model's place."""
     from outrider.strategies.cascade import OwnSampling  # noqa: PLC0415
 
-    refused = {"--endpoint": endpoint} | _of_a_model(machine, cache, speculation)
+    refused = {"--endpoint": endpoint} | _of_a_model(machine, cache)
     _refuse(refused, f"the stages of {machine.model} say that themselves")
-    with open_cascade(Path(machine.model), machine.threads, accept_terms) as cascade:
+    opened = open_cascade(
+        Path(machine.model), machine.threads, speculation, accept_terms=accept_terms
+    )
+    with opened as cascade:
         note(f"{machine.model}: its stages ask in their own ways, with their own sampling")
         streams = cache.max_streams or cascade.concurrency
         name = machine.model
         yield _Opened(OwnSampling(cascade), name, cascade.fingerprint, streams, False)
 
 
-def _of_a_model(
-    machine: MachineOptions, cache: CacheOptions, speculation: SpeculationOptions
-) -> dict[str, object]:
+def _of_a_model(machine: MachineOptions, cache: CacheOptions) -> dict[str, object]:
     """The options that are for one model here, with what was given."""
     return {
         "--kernel": machine.kernel,
         "--context": cache.context,
         "--cache-budget": cache.cache_budget,
-        **{f"--{name.replace('_', '-')}": value for name, value in speculation.settings().items()},
     }
 
 

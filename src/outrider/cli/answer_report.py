@@ -187,6 +187,7 @@ def record(outcome: Outcome, found: Evaluation | None, checks: Sequence[Check]) 
     }
     if found is not None:
         values["accuracy"] = {row.name: row.accuracy for row in found.subjects}
+        values["left_out"] = [answer.id for answer in found.left_out]
         values["agreement"] = agreement_record(found)
     if checks:
         values["checks"] = [asdict(one) for one in checks]

@@ -33,8 +33,9 @@ def thinking(
             "--task-config",
             "--aime-config",
             metavar="TASK",
-            help="The problems: a task file in the shape of SkyThought's, a file of questions, or "
-            "the name of a task such as svamp or arithmetic:count=50.",
+            help="The problems: a task file in the shape of SkyThought's, a file of questions, a "
+            "set of the hub as hf:owner/name:split, or the name of a task such as svamp or "
+            "arithmetic:count=50.",
         ),
     ] = DEFAULT_TASK,
     num_problems: Annotated[int, typer.Option(metavar="N", help="Take the first N problems.")] = 5,

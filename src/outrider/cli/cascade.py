@@ -22,7 +22,7 @@ from outrider.cli.cascade_files import (
     write,
 )
 from outrider.cli.cascade_run import run
-from outrider.cli.options import AcceptTerms, Json, command
+from outrider.cli.options import AcceptTerms, Json, SpeculationOptions, command
 from outrider.cli.output import console, note, print_json, size, warn
 from outrider.errors import OutriderError, UsageError
 
@@ -64,6 +64,7 @@ def collect(
     ] = 0,
     answers: Answers = None,
     threads: Threads = None,
+    speculation: SpeculationOptions,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -87,7 +88,7 @@ def collect(
     loaded = [tasks.load(name, limit=limit or None) for name in wanted]
     path = answers or beside(cascade, ".answers.jsonl")
     file = AnswerFile(path, settings)
-    with open_ladder(settings, threads, accept_terms) as ladder:
+    with open_ladder(settings, threads, speculation, accept_terms=accept_terms) as ladder:
         done = collect(
             ladder,
             loaded,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outrider.cli.options import SpeculationOptions
 from outrider.cli.output import show_progress
 from outrider.errors import UsageError
 
@@ -119,14 +120,31 @@ def write(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def open_ladder(settings: CascadeSettings, threads: int | None, accept_terms: bool) -> Ladder:
-    """The stages, their models fetched if they are not here."""
+def open_ladder(
+    settings: CascadeSettings,
+    threads: int | None,
+    speculation: SpeculationOptions,
+    *,
+    accept_terms: bool,
+) -> Ladder:
+    """The stages, their models fetched if they are not here; all draft in the same way.
+
+    Raises:
+        UsageError: tokens are to be drafted in no model here, or in a way that changes answers.
+    """
     from outrider.strategies.cascade import Ladder  # noqa: PLC0415
 
+    here = any(stage.endpoint is None for stage in settings.stages)
+    speculation.check(here=here, lossless=True)
     with show_progress() as listener:
         return Ladder(
             settings,
-            local={"threads": threads, "accept_terms": accept_terms, "progress": listener},
+            local={
+                "threads": threads,
+                "accept_terms": accept_terms,
+                "progress": listener,
+                **speculation.settings(),
+            },
         )
 
 
@@ -135,12 +153,23 @@ def is_cascade(model: str) -> bool:
     return Path(model).suffix in (".yml", ".yaml", ".toml")
 
 
+def asks_servers(cascade: Path) -> bool:
+    """Whether a stage of a cascade file is behind a server."""
+    return any(stage.endpoint is not None for stage in read_settings(cascade).stages)
+
+
 @contextmanager
-def open_cascade(cascade: Path, threads: int | None, accept_terms: bool) -> Iterator[Cascade]:
+def open_cascade(
+    cascade: Path,
+    threads: int | None,
+    speculation: SpeculationOptions,
+    *,
+    accept_terms: bool,
+) -> Iterator[Cascade]:
     """The trained cascade of a file, balanced, as a generator."""
     from outrider.strategies.cascade import Cascade, TrainedPolicy  # noqa: PLC0415
 
     settings = read_settings(cascade)
     policy = TrainedPolicy(read_predictor(cascade, None))
-    with open_ladder(settings, threads, accept_terms) as ladder:
+    with open_ladder(settings, threads, speculation, accept_terms=accept_terms) as ladder:
         yield Cascade.on(ladder, policy)

@@ -18,7 +18,13 @@ from outrider.cli.cascade_files import (
     read_predictor,
     read_settings,
 )
-from outrider.cli.options import AcceptTerms, Json, PromptOptions, command
+from outrider.cli.options import (
+    AcceptTerms,
+    Json,
+    PromptOptions,
+    SpeculationOptions,
+    command,
+)
 from outrider.cli.output import note, print_json
 from outrider.errors import UsageError
 
@@ -38,6 +44,7 @@ def run(
     policy: Family = "stopping",
     wishes: WishOptions,
     threads: Threads = None,
+    speculation: SpeculationOptions,
     accept_terms: AcceptTerms = False,
     json: Json = False,
 ) -> None:
@@ -60,7 +67,7 @@ def run(
             raise UsageError("The question is empty; write what to answer.")
         many = [Prompt(0, (text,))]
     steered = TrainedPolicy(made, policy, wish)
-    with open_ladder(settings, threads, accept_terms) as ladder:
+    with open_ladder(settings, threads, speculation, accept_terms=accept_terms) as ladder:
         whole = Cascade.on(ladder, steered)
         if not json:
             foreseen = steered.expected

@@ -92,7 +92,7 @@ def show(found: list[Evaluation]) -> None:
     """Figures by subject, the judge, kinds of failures, and the runs side by side."""
     from rich.table import Table  # noqa: PLC0415
 
-    from outrider.strategies.answering.page import kappa, share  # noqa: PLC0415
+    from outrider.strategies.answering.page import kappa, refusals, share  # noqa: PLC0415
 
     out, first = console(), found[0]
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -112,6 +112,8 @@ def show(found: list[Evaluation]) -> None:
             style="bold" if row is first.overall else None,
         )
     out.print(table)
+    if (said := refusals(first)) is not None:
+        out.print(f"\n{said}")
     if first.agreement:
         out.print("\n[bold]The judge on known answers[/bold]")
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -211,6 +213,7 @@ def _run_record(one: Evaluation) -> dict[str, Any]:
         "path": str(one.run.path),
         "total_seconds": one.run.total_seconds,
         "unanswered": list(one.run.unanswered),
+        "left_out": [answer.id for answer in one.left_out],
         "score": one.score.value,
         "relative_accuracy": one.score.accuracy,
         "relative_latency": one.score.latency,

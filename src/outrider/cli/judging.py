@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outrider.cli.cascade_files import asks_servers, is_cascade, open_cascade
+from outrider.cli.options import SpeculationOptions
 from outrider.cli.output import show_progress, warn
 from outrider.errors import UsageError
 
@@ -26,8 +28,9 @@ class JudgeOptions:
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="A model that judges answers in words, named as in `generate`; with "
-            "--judge-endpoint, the server's name for it. [default: comparison alone]",
+            help="A model that judges answers in words, named as in `generate`, or a trained "
+            "cascade file; with --judge-endpoint, the server's name for it. [default: comparison "
+            "alone]",
         ),
     ] = None
     judge_endpoint: Annotated[
@@ -47,6 +50,11 @@ class JudgeOptions:
             raise UsageError(
                 "--rubrics are for a judge; name one with --judge or --judge-endpoint."
             )
+        if self.cascade is not None and self.judge_endpoint is not None:
+            raise UsageError(
+                f"--judge-endpoint is for one model of a server; the stages of {self.cascade} say "
+                "themselves where their models are."
+            )
 
     @property
     def name(self) -> str | None:
@@ -54,10 +62,17 @@ class JudgeOptions:
         return self.judge_endpoint or self.judge
 
     @property
+    def cascade(self) -> Path | None:
+        """The cascade file that stands in the judge's place; None where a model does."""
+        return Path(self.judge) if self.judge is not None and is_cascade(self.judge) else None
+
+    @property
     def remote(self) -> bool:
-        """Whether the judge is behind a server."""
+        """Whether the judge, or a stage of it, is behind a server."""
         from outrider.generators import is_address  # noqa: PLC0415
 
+        if self.cascade is not None:
+            return asks_servers(self.cascade)
         return self.name is not None and is_address(self.name)
 
     def prepare(self, *, accept_terms: bool) -> None:
@@ -66,7 +81,8 @@ class JudgeOptions:
         Its model is fetched if need be, and its server is asked whether it is there.
 
         Raises:
-            UsageError: the rubrics cannot be read, or the judge's name stands for nothing.
+            UsageError: the rubrics cannot be read, or the judge's name stands for nothing, or for
+                a cascade that is not trained.
             EndpointError: its server cannot be reached.
         """
         if self.name is None:
@@ -76,6 +92,9 @@ class JudgeOptions:
         from outrider.strategies.answering.judge import RUBRICS, read_rubrics  # noqa: PLC0415
 
         read_rubrics(self.rubrics or RUBRICS)
+        if self.cascade is not None:
+            with open_cascade(self.cascade, None, SpeculationOptions(), accept_terms=accept_terms):
+                return
         found = resolve(self.judge, self.judge_endpoint)
         if self.remote:
             open_server(found).close()
@@ -101,6 +120,12 @@ class JudgeOptions:
         )
 
         texts = read_rubrics(self.rubrics or RUBRICS)
+        if self.cascade is not None:
+            with open_cascade(
+                self.cascade, None, SpeculationOptions(), accept_terms=accept_terms
+            ) as cascade:
+                yield ModelJudge(cascade, chat=cascade.has_chat_template, rubrics=texts)
+            return
         with show_progress() as listener:
             generator = open_generator(
                 self.judge,

@@ -37,21 +37,23 @@ def memory(
         ),
     ] = None,
     draft_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A second model, that drafts.")
+        str | None,
+        typer.Option(metavar="MODEL", help="A second, smaller model that drafts for it."),
     ] = None,
     target_params: Annotated[
         str | None,
         typer.Option(
             metavar="N",
-            help="Instead of a model: its parameters, such as 70B. Its layers are taken to be "
+            help="Instead of --model: its parameters, such as 70B. Its layers are taken to be "
             "those of published models of that size.",
         ),
     ] = None,
     draft_params: Annotated[
-        str | None, typer.Option(metavar="N", help="The same of the model that drafts.")
+        str | None,
+        typer.Option(metavar="N", help="Instead of --draft-model: its parameters, such as 7B."),
     ] = None,
     context: Annotated[
-        int, typer.Option(metavar="N", help="Tokens of a stream, prompt and answer.")
+        int, typer.Option(metavar="N", help="Tokens of each stream, prompt and answer together.")
     ] = CONTEXT,
     streams: Annotated[
         int,
@@ -69,17 +71,20 @@ def memory(
     ] = None,
     draft_weights: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT", help="The draft's, where it is another one."),
+        typer.Option(
+            metavar="FORMAT", help="Format of the draft model's weights, where it is another one."
+        ),
     ] = None,
     bits: Annotated[
-        float | None, typer.Option(metavar="B", help="Bits a weight, instead of a format.")
+        float | None, typer.Option(metavar="B", help="Bits a weight, instead of --weights.")
     ] = None,
     cache_bits: Annotated[float, typer.Option(metavar="B", help="Bits of a key or value.")] = 16.0,
     num_draft_tokens: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help=f"Tokens drafted at a time, at most. [default: {NUM_DRAFT_TOKENS} with a draft]",
+            help="Tokens drafted at a time, at most. "
+            f"[default: {NUM_DRAFT_TOKENS} with a draft model]",
         ),
     ] = None,
     budget: Annotated[
@@ -88,10 +93,10 @@ def memory(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Calculate how much memory a target and its draft need.
+    """Calculate the memory that a model needs, alone and with a second one that drafts.
 
-    Weights, key-value cache and scratch of both, and by how much the draft is more than the target
-    alone. Nothing is loaded, and no weights are fetched.
+    It adds up weights, key-value cache and scratch of both, and says what the draft model comes to
+    beside the target alone. Nothing is loaded, and no weights are fetched.
     """
     from outrider.theory import memory as formulas  # noqa: PLC0415
 

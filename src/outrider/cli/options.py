@@ -16,6 +16,7 @@ from outrider.models.catalogue import DEFAULT_MODEL
 from outrider.sizes import parse_size
 
 if TYPE_CHECKING:
+    from outrider.plan import Plan
     from outrider.prompts import Prompt
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -279,10 +280,36 @@ class SpeculationOptions:
 
     def record(self) -> dict[str, Any]:
         """What was given, for records: a plan by what its file says."""
+        plan = {} if self.plan is None else {"plan": asdict(self._plan())}
+        return self.settings() | plan
+
+    def check(self, *, here: bool, lossless: bool = False) -> None:
+        """Raise for what cannot be honoured.
+
+        Args:
+            here: whether any of the models is computed here.
+            lossless: whether answers have to be those of plain decoding.
+
+        Raises:
+            UsageError: something was given, and all models are servers'; or other answers would
+                come of it; or the plan's file is none.
+        """
+        if self.settings() and not here:
+            raise UsageError(
+                "How tokens are drafted can be said of a model here, and a server decides that "
+                "itself; leave the options of speculation out."
+            )
+        verification = self.verification or self._plan().verification
+        if lossless and verification != "coupled":
+            raise UsageError(
+                f"Under the verification {verification!r} a model says other things than plainly, "
+                "and what was learnt of its answers would not hold; leave it out."
+            )
+
+    def _plan(self) -> Plan:
         from outrider.plan import Plan  # noqa: PLC0415
 
-        plan = {} if self.plan is None else {"plan": asdict(Plan.load(self.plan))}
-        return self.settings() | plan
+        return Plan() if self.plan is None else Plan.load(self.plan)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -169,11 +169,7 @@ def open_pair(
     for side, given, name in wishes:
         named = given or name or "none"
         names[side] = locate(given, name, side, options.endpoint or ()) if side in sides else named
-    if speculation.settings() and all(is_address(names[side]) for side in sides):
-        raise UsageError(
-            "How tokens are drafted can be said of a model here, and a server decides that itself; "
-            "leave the options of speculation out."
-        )
+    speculation.check(here=not all(is_address(names[side]) for side in sides))
     with ExitStack() as stack:
         with show_progress() as listener:
             _check_memory({names[side] for side in sides}, accept_terms, listener)

@@ -11,15 +11,13 @@ import numpy as np
 
 from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.frontier import Hull
+from outrider.lab.plots import GRID, INK, inline
 from outrider.lab.speed_plot import COLOURS
 from outrider.strategies.cascade.predictor import COMPLEXITIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK: Final = "#010203"
-"""Drawn where the page's own text colour shall be."""
 
 SHOWN: Final = ("stopping", "routing", "learned", "threshold")
 """Policies whose curves are drawn; the table has them all."""
@@ -146,7 +144,7 @@ def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]
         axes.tick_params(colors=INK, which="both")
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)
-        axes.grid(True, color="#888888", alpha=0.25)
+        axes.grid(True, color=GRID)
     return figure, list(found)
 
 
@@ -161,15 +159,12 @@ def _legend(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """The picture to stand within a page, in the page's text colour."""
+    """The picture to stand within a page, in the page's colours."""
     from matplotlib import rc_context  # noqa: PLC0415
 
     out = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
     # Ids are unique within a picture only, and a page has several.
     prefix = re.sub(r"\W", "", title.lower())[:12]
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+    return inline(re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", out.getvalue()), title)

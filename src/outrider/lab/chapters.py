@@ -141,7 +141,8 @@ class _Drawn:
     def part(self, question: Question, evidence: Evidence, text: str) -> Part:
         """An answer; its picture stands here unless it stands somewhere already."""
         names = [plot.name for plot in self._sections[id(evidence)].plots]
-        name = question.plot if question.plot in names else names[0]
+        wanted = question.experiments.get(evidence.experiment.name)
+        name = wanted if wanted in names else names[0]
         new = (evidence.run, name) not in self._figures
         return Part(
             text=text,

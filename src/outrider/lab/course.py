@@ -6,7 +6,7 @@ report says which experiment would answer it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -22,94 +22,82 @@ class Question:
     Attributes:
         key: that an experiment answers it under.
         text: the question.
-        experiments: that answer it, the one to run for it first.
-        plot: the name of the picture that the answer rests on.
+        experiments: that answer it, the one to run for it first, each with the name of the
+            picture that its answer rests on.
     """
 
     key: str
     text: str
-    experiments: tuple[str, ...]
-    plot: str
+    experiments: Mapping[str, str]
 
     @cached_property
     def run(self) -> str:
         """The experiment to run for it: the first that is installed, or else the first."""
         known = registry.names("experiments")
-        return next((name for name in self.experiments if name in known), self.experiments[0])
+        names = list(self.experiments)
+        return next((name for name in names if name in known), names[0])
 
 
 QUESTIONS: Final = (
     Question(
         "throughput",
         "What is the throughput without drafts?",
-        ("baseline",),
-        "baseline",
+        {"baseline": "baseline"},
     ),
     Question(
         "speedup",
         "What speed-up does speculation bring?",
-        ("speculation",),
-        "speculation",
+        {"speculation": "speculation"},
     ),
     Question(
         "maximum",
         "How far is that from what theory allows, and why?",
-        ("k-sweep",),
-        "k-sweep",
+        {"k-sweep": "k-sweep"},
     ),
     Question(
         "acceptance",
         "How many drafted tokens are accepted?",
-        ("speculation", "acceptance"),
-        "speculation-theory",
+        {"speculation": "speculation-theory", "acceptance": "acceptance"},
     ),
     Question(
         "length",
         "What is the best draft length K?",
-        ("k-sweep",),
-        "k-sweep",
+        {"k-sweep": "k-sweep"},
     ),
     Question(
         "doubling",
         "Why does doubling K not double the speed?",
-        ("k-sweep",),
-        "k-sweep-phases",
+        {"k-sweep": "k-sweep-phases"},
     ),
     Question(
         "temperature",
         "How does the temperature change acceptance?",
-        ("temperature",),
-        "temperature",
+        {"temperature": "temperature"},
     ),
     Question(
         "stops",
         "From which temperature on does drafting not pay?",
-        ("temperature",),
-        "temperature",
+        {"temperature": "temperature"},
     ),
     Question(
         "alignment",
         "Why does it matter how well draft and target agree?",
-        ("alignment", "speculation"),
-        "speculation-theory",
+        {"alignment": "alignment", "speculation": "speculation-theory"},
     ),
     Question(
         "break-even",
         "Below which acceptance is drafting slower than not?",
-        ("alignment", "speculation"),
-        "speculation-theory",
+        {"alignment": "alignment", "speculation": "speculation-theory"},
     ),
     Question(
         "batching",
         "Does it go together with batching?",
-        ("batch",),
-        "batch",
+        {"batch": "batch"},
     ),
     Question(
         "memory",
         "How much more memory does drafting need?",
-        ("memory",),
-        "memory",
+        {"memory": "memory"},
     ),
 )
 
@@ -155,5 +143,5 @@ def answered(evidence: Sequence[Evidence]) -> list[Answer]:
 
 def _place(question: Question, evidence: Evidence) -> int:
     name = evidence.experiment.name
-    known = question.experiments
+    known = list(question.experiments)
     return known.index(name) if name in known else len(known)

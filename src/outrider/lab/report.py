@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Template
 from markupsafe import Markup, escape
 
 from outrider.errors import UsageError
@@ -18,6 +18,7 @@ from outrider.lab.conclusion import Conclusion, conclude
 from outrider.lab.course import Answer, answered
 from outrider.lab.course_tables import BLANK
 from outrider.lab.evidence import Evidence, gather, names
+from outrider.lab.pages import environment
 from outrider.lab.run_folder import RunFolder, write_whole
 from outrider.lab.runs import ALLOWED_SHARE, harness_share, setup_of
 from outrider.lab.walk import numbers, walk
@@ -80,7 +81,7 @@ def story(folders: Sequence[RunFolder], directory: Path) -> Report:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for ending in ("md", "html"):
-            text = _environment().get_template(f"report.{ending}.jinja").render(values)
+            text = _template(f"report.{ending}.jinja").render(values)
             write_whole(directory / f"report.{ending}", text)
     except OSError as error:
         raise UsageError(
@@ -104,7 +105,7 @@ def course(folders: Sequence[RunFolder]) -> str:
         "numbers": numbers(),
         "blank": BLANK,
     }
-    return _environment().get_template("course.md.jinja").render(values).rstrip() + "\n"
+    return _template("course.md.jinja").render(values).rstrip() + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +128,10 @@ def _tell(folders: Sequence[RunFolder]) -> _Told:
     return _Told(evidence, answers, shares, conclude(evidence, answers, shares))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("outrider", "data"),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = _code
-    return environment
+def _template(name: str) -> Template:
+    templates = environment()
+    templates.filters["code"] = _code
+    return templates.get_template(name)
 
 
 def _code(text: str) -> Markup:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from outrider import registry
 from outrider.engines.base import Pass
 from outrider.lab.experiment import Arm, Bench, Cell
-from outrider.llm import LLM
 from outrider.prompts import Prompt
 from outrider.sampling import Sampler
 from outrider.tree import ROOT, Tree
@@ -100,42 +98,27 @@ class Watched(Verifier):
         return verdict
 
 
-class Watch:
-    """A bench that measures nothing but what drafts reach: it is watched, so its times say nothing.
+def watch(
+    bench: Bench,
+    arm: Arm,
+    cell: Cell,
+    prompts: Sequence[Prompt],
+    read: Callable[[Reached], T],
+) -> list[T]:
+    """What is kept of the positions that the answers of a cell reach; see `Bench.ask`.
+
+    The times of these answers say nothing, so only what is kept is returned.
 
     Args:
-        bench: whose model and setup it has.
+        bench: that asks.
+        arm: as there.
+        cell: as there.
+        prompts: as there.
+        read: what is to be kept of a position; the distributions themselves are large. Called by
+            the thread that decodes.
     """
-
-    def __init__(self, bench: Bench) -> None:
-        self._tell: Watcher = _nobody
-        llm = LLM(bench.llm.model, max_streams=bench.llm.max_streams, load_part=self._load)
-        self._bench = Bench(llm, bench.setup)
-
-    def ask(
-        self, arm: Arm, cell: Cell, prompts: Sequence[Prompt], read: Callable[[Reached], T]
-    ) -> Sequence[T]:
-        """What is kept of the positions that the answers of a cell reach; see `Bench.ask`.
-
-        Args:
-            arm: as there.
-            cell: as there.
-            prompts: as there.
-            read: what is to be kept of a position; the distributions themselves are large.
-        """
-        kept: list[T] = []
-        self._tell = lambda reached: kept.append(read(reached))
-        self._bench.ask(arm, cell, prompts)
-        self._tell = _nobody
-        return kept
-
-    def _load(self, group: registry.Group, name: str) -> Any:
-        factory = registry.load(group, name)
-        return factory if group != "verifiers" else lambda: Watched(factory(), self._pass_on)
-
-    def _pass_on(self, reached: Reached) -> None:
-        self._tell(reached)
-
-
-def _nobody(reached: Reached) -> None:
-    """Tell nobody."""
+    kept: list[T] = []
+    llm = bench.variants.llm(arm.variant)
+    with llm.watched(lambda verifier: Watched(verifier, lambda r: kept.append(read(r)))):
+        bench.ask(arm, cell, prompts)
+    return kept

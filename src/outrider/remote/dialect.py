@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from outrider.errors import unknown_name
+from outrider.remote.rendering import Rendering
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,8 @@ class Dialect:
         logprob_ids: the same for log-probabilities.
         penalty_window: the key for how many tokens penalties look back, where that has to be said.
         chat: what every conversation is to hold so that the answer is what was asked for.
-        template: the path, at the server's root, that renders messages by the model's chat template
-            as the text of a prompt; None where there is none.
+        rendering: how it is asked for a conversation as the text of a prompt; None where it cannot
+            be.
         one_model: whether it answers with the model it has, whatever name is given.
     """
 
@@ -54,7 +55,7 @@ class Dialect:
     logprob_ids: Mapping[str, Any] = field(default_factory=dict)
     penalty_window: str | None = None
     chat: Mapping[str, Any] = field(default_factory=dict)
-    template: str | None = None
+    rendering: Rendering | None = None
     one_model: bool = False
 
 
@@ -76,7 +77,7 @@ DIALECTS: Final = (
         no_limit={"max_tokens": -1},
         penalty_window="repeat_last_n",
         chat={"reasoning_format": "none"},
-        template="apply-template",
+        rendering="template",
         one_model=True,
     ),
     Dialect(
@@ -100,6 +101,7 @@ DIALECTS: Final = (
         token_prompts=True,
         continues=_FLAGS,
         no_limit={"max_tokens": None},
+        rendering="tokens",
         ids={"return_token_ids": True},
         logprob_ids={"return_tokens_as_token_ids": True},
     ),

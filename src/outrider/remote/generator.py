@@ -20,6 +20,7 @@ from outrider.remote.dialect import Dialect
 from outrider.remote.failures import KEY_VARIABLES
 from outrider.remote.http import Line, Patience
 from outrider.remote.question import write
+from outrider.remote.rendering import RENDERINGS
 from outrider.remote.stream import RemoteStream
 from outrider.sampling import derive_seed, draw_seed
 from outrider.settings import Prompt, Settings, make_request, make_requests
@@ -230,14 +231,17 @@ class OpenAIGenerator:
             EndpointError: the server cannot be reached or fails.
             UsageError: the template refuses the messages.
         """
-        path = self.served.dialect.template
-        if path is None:
+        rendering = self.served.dialect.rendering
+        if rendering is None:
             return None
         turns = [{"role": m.role, "content": m.content} for m in messages]
-        status, body = self._line.post(path, {"messages": turns})
-        text = body.get("prompt") if isinstance(body, dict) else None
-        if status == httpx.codes.OK and isinstance(text, str):
-            return text
+        return RENDERINGS[rendering](self._ask, self.served.model, turns)
+
+    def _ask(self, path: str, question: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the server says at a path of its root; None where it does not know the path."""
+        status, body = self._line.post(path, question)
+        if status == httpx.codes.OK and isinstance(body, dict):
+            return body
         if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
             return None  # an older server
         raise self._line.refusal(status, body, path=path, model=None)

@@ -7,7 +7,7 @@ The rungs of a ladder are tried in turn; of each, the last place in the text cou
 3. what follows "Answer:" or "the answer is";
 4. the sentence that begins with "Therefore", unless equations follow it;
 5. the last equation that is no check of another;
-6. the last number.
+6. the last number, or the date that it belongs to.
 
 The Chinese forms of the markers (最终答案, 答案, 因此 …) count as theirs.
 """
@@ -17,6 +17,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import Final
+
+from outrider.tasks import dates
 
 Rung = Callable[[str], str | None]
 
@@ -145,8 +147,9 @@ def _equations(text: str) -> list[str]:
 
 
 def _last_number(text: str) -> str | None:
-    found = _NUMBER.findall(text)
-    return _tidy(found[-1]) if found else None
+    found = [*_NUMBER.finditer(text), *dates.places(text)]
+    last = max(found, key=lambda place: (place.end(), -place.start()), default=None)
+    return _tidy(last[0]) if last else None
 
 
 def _solution(sentence: str) -> str | None:

@@ -125,6 +125,14 @@ def problem_from(
     )
 
 
+def stated_answer(row: Row) -> str | None:
+    """The known answer that a row states, whatever else is wrong with the row."""
+    answered = _key(row, ANSWER_KEYS)
+    text = _text(row[answered]) if answered else None
+    # Half of a character cannot be written to a file.
+    return None if text is None else text.encode(errors="replace").decode()
+
+
 def _turns(value: object, place: str) -> tuple[Message, ...]:
     """The turns of a conversation; texts are the user's and the assistant's in turn."""
     if value is None:

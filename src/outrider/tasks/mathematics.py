@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from typing import Final
 
+from outrider.tasks import dates
 from outrider.tasks.judging import judge
 from outrider.tasks.latex import latex
 
@@ -51,8 +52,13 @@ def number(text: str) -> Fraction | None:
 
 
 def number_in(text: str) -> Fraction | None:
-    """The number that a text gives: `x = 5`, or the only one among words: `5 apples`."""
+    """The number that a text gives: `x = 5`, or the only one among words: `5 apples`.
+
+    A date counts as its year, and neither as its day nor as its month.
+    """
     value = latex(text).rpartition("=")[2].strip()
+    if date := _date_in(value):
+        return Fraction(date.year)
     found = {number(match[0]) for match in _IN_WORDS.finditer(value) if match[0]}
     if len(found) != 1 or not _WORDS.fullmatch(_IN_WORDS.sub(" ", value)):
         return number(value)
@@ -72,7 +78,17 @@ def _equal(gold: str, answer: str) -> bool:
             for exact, shown, text in ((wanted, given, sides[1]), (given, wanted, sides[0]))
             if (decimals := re.sub(r"[eE].*", "", text.partition(".")[2]))
         )
+    if all(both := [_date_in(side) for side in sides]):
+        return both[0] == both[1]
     return judge.equal(*sides)
+
+
+def _date_in(text: str) -> dates.Date | None:
+    """The date that a text gives, alone or among words; None where there are other numbers."""
+    found = dates.places(text)
+    if len(found) != 1 or not _WORDS.fullmatch(text[: found[0].start()]):
+        return None
+    return dates.read(found[0]) if _WORDS.fullmatch(text[found[0].end() :]) else None
 
 
 def _per_cent(text: str) -> bool:

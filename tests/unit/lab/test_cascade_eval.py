@@ -167,7 +167,8 @@ def test_the_report_as_a_page(found: Evaluation) -> None:
     assert {ref[1:] for ref in read.refs} <= set(read.ids)
     assert len(read.ids) == len(set(read.ids))
     assert set(re.findall(r"url\(#([\w-]+)\)", text)) <= set(read.ids)
-    assert "currentColor" in text
+    assert "var(--ink)" in text
+    assert "#1c1d21" not in text.partition("<body>")[2]
     colours = re.findall(r"(?:fill|stroke): (#\S+?)[;\"]", text)
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
     assert "prefers-color-scheme: dark" in text

@@ -14,10 +14,15 @@ from outrider import registry
 from outrider.cli.app import app
 from outrider.lab import report
 from outrider.lab.course import QUESTIONS
+from outrider.lab.evidence import gather
 from outrider.lab.run_folder import RunFolder
 from outrider.lab.walk import PARTS
 
 ROOT = Path(__file__).parents[3]
+
+
+DRAWN = ("baseline", "speculation", "acceptance", "alignment", "k-sweep", "temperature", "batch")
+"""Experiments that the toy engine has everything for."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_every_question_has_an_experiment_to_run() -> None:
     assert {question.run for question in QUESTIONS} <= set(registry.names("experiments"))
     assert len({question.key for question in QUESTIONS}) == 12
+
+
+def test_every_answer_rests_on_a_picture_of_its_experiment(tmp_path: Path) -> None:
+    folder = toy_run(tmp_path / "run", *DRAWN, prompts=2, max_tokens=8, layers=4)
+
+    page = report.story([folder], folder.path).page.with_suffix(".md").read_text(encoding="utf-8")
+
+    drawn = {
+        each.experiment.name: {plot.name for plot in each.experiment.section(each.paired).plots}
+        for each in gather([folder])
+        if each.paired is not None
+    }
+    assert set(drawn) == set(DRAWN)
+    for question in QUESTIONS:
+        for name in set(question.experiments) & set(drawn):
+            picture = question.experiments[name]
+            assert picture in drawn[name]
+            assert (folder.path / "plots" / f"{picture}.svg").is_file()
+            assert f"(plots/{picture}.svg)" in page
+    asked = page[page.index("Why does it matter how well") : page.index("Below which acceptance")]
+    assert asked.index("(plots/alignment.svg)") < asked.index("(Drafters, figure ")
 
 
 def test_every_question_is_asked_in_one_part() -> None:

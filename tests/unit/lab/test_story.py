@@ -14,9 +14,10 @@ from lab.toy_runs import timed, toy_run
 from outrider import registry
 from outrider.errors import UsageError
 from outrider.lab import report
-from outrider.lab.conclusion import DECIDERS, Conclusion, conclude, judge
+from outrider.lab.conclusion import Conclusion, conclude
 from outrider.lab.course import QUESTIONS, answered
 from outrider.lab.evidence import gather, names
+from outrider.lab.judgement import DECIDERS, judge
 from outrider.lab.run_folder import RunFolder
 from outrider.lab.statistics import Finding
 

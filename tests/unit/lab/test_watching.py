@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from lab.toy_model import toy_llm
 from lab.toy_runs import toy_setup
 
+from outrider.drafters.instruments import PerturbedDrafter
 from outrider.lab.experiment import Arm, Bench, Cell
-from outrider.lab.watching import Reached, Watch
+from outrider.lab.watching import Reached, watch
 from outrider.theory import rejection_acceptance
 
 DRAWN = "perturbed:noise=0.5,draws=true"
@@ -38,10 +41,9 @@ def cell(group: int) -> Cell:
 def reached(which: Arm, prompts: int = 6) -> list[Reached]:
     setup = toy_setup(prompts, max_tokens=24)
     with toy_llm() as llm:
-        watch = Watch(Bench(llm, setup))
-        found = []
+        bench, found = Bench(llm, setup), []
         for group in range(prompts):
-            found += watch.ask(which, cell(group), setup.prompts, lambda r: r)
+            found += watch(bench, which, cell(group), setup.prompts, lambda r: r)
         return found
 
 
@@ -50,15 +52,39 @@ def reached(which: Arm, prompts: int = 6) -> list[Reached]:
 def test_watched_answers_are_the_same(drafter: str, verification: str) -> None:
     setup, which = toy_setup(3, max_tokens=24), arm(drafter, verification)
     with toy_llm() as llm:
-        bench = Bench(llm, setup)
-        watch, accepted = Watch(bench), 0
+        bench, accepted = Bench(llm, setup), 0
         for group in range(3):
             (plain,) = bench.ask(which, cell(group), setup.prompts)
-            found = watch.ask(which, cell(group), setup.prompts, lambda r: r.accepted)
+            found = watch(bench, which, cell(group), setup.prompts, lambda r: r.accepted)
             # Of the last draft more may be accepted than the answer has room for.
             assert 0 <= sum(found) - plain.usage.accepted_tokens <= 4
             accepted += sum(found)
     assert accepted > 0
+
+
+def test_nobody_looks_on_afterwards_and_drafts_come_from_the_same_drafter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[PerturbedDrafter] = []
+    make = PerturbedDrafter.__init__
+
+    @wraps(make)
+    def counted(self: PerturbedDrafter, *args: Any, **options: Any) -> None:
+        made.append(self)
+        make(self, *args, **options)
+
+    monkeypatch.setattr(PerturbedDrafter, "__init__", counted)
+    setup, which, told = toy_setup(3, max_tokens=24), arm(DRAWN, "rejection"), list[Reached]()
+    with toy_llm() as llm:
+        bench = Bench(llm, setup)
+        (before,) = bench.ask(which, cell(1), setup.prompts)
+        watch(bench, which, cell(1), setup.prompts, told.append)
+        seen = len(told)
+        (after,) = bench.ask(which, cell(1), setup.prompts)
+
+    assert 0 < seen == len(told)
+    assert before.tokens == after.tokens
+    assert len(made) == 1
 
 
 def test_positions_are_told_in_their_order() -> None:

@@ -482,7 +482,31 @@ def test_a_conversation_is_rendered_where_the_server_can() -> None:
 
     older = Scripted(httpx.Response(404, json={}), owner="llamacpp")
     assert generator(older).render(ASKED) is None
-    assert generator(Scripted(owner="vllm")).render(ASKED) is None
+    assert generator(Scripted(owner="sglang")).render(ASKED) is None
+
+
+@pytest.mark.parametrize(
+    ("read", "rest", "text"),
+    [
+        ([1, 5], [], "<s>Hi"),
+        # Completions put the first token before a text, so it is not to be there twice.
+        ([1, 1, 5], [{"prompt": "<s>"}], "Hi"),
+    ],
+)
+def test_a_server_of_tokens_tells_their_text(
+    read: list[int], rest: list[dict[str, str]], text: str
+) -> None:
+    script = [{"tokens": [1, 5], "count": 2}, {"prompt": "<s>Hi"}, {"tokens": read}, *rest]
+    server = Scripted(*(httpx.Response(200, json=said) for said in script), owner="vllm")
+
+    assert generator(server).render(ASKED) == text
+    assert server.paths[:3] == ["/tokenize", "/detokenize", "/tokenize"]
+    turns = [{"role": "user", "content": "Hi"}]
+    assert server.bodies[0] == {"model": "m", "messages": turns, "add_generation_prompt": True}
+    assert server.bodies[1] == {"model": "m", "tokens": [1, 5]}
+
+    older = Scripted(httpx.Response(404, json={}), owner="vllm")
+    assert generator(older).render(ASKED) is None
 
 
 def test_messages_that_a_template_refuses_are_an_error() -> None:

@@ -126,6 +126,13 @@ RIGHT: tuple[tuple[str, str], ...] = (
     # cut off at the limit
     ("Let x be the number.\n\nThen 3x = 27 and x = 9.\n\nFinal Answer: \\boxed{", "9"),
     ("The sum is 30.\nAnswer: 30\nExplanation: we add the numb", "30"),
+    # dates, of which the year is asked for
+    ("Answer: July 20, 1969", "1969"),
+    ("The answer is July 20, 1969.", "1969"),
+    ("Neil Armstrong walked on the Moon on 20 July 1969.", "1969"),
+    ("It was on 1969-07-20.", "1969"),
+    (r"\boxed{\text{July 20, 1969}}", "1969"),
+    ("答案：1969年7月20日", "1969"),
 )
 
 WRONG: tuple[tuple[str, str], ...] = (
@@ -152,4 +159,11 @@ WRONG: tuple[tuple[str, str], ...] = (
     (r"The text breaks off at \boxed{12", "1"),
     ("Final Answer: 9^9^9^9^9^9", "9"),
     ("Final Answer: 1e999999999", "9"),
+    ("Answer: July 20, 1969", "20"),
+    ("Neil Armstrong walked on the Moon on 20 July 1969.", "20"),
+    ("It was on 1969-07-20.", "20"),
+    ("It was on 1969-07-20.", "1942"),
+    ("答案：1969年7月20日", "7"),
+    ("Answer: Apollo 11, July 20, 1969", "11"),
+    ("From July 20, 1969 to July 24, 1969", "20"),
 )

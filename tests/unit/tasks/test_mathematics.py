@@ -58,10 +58,31 @@ def test_inequalities_are_intervals(text: str, interval: str) -> None:
         ("476, and the empire ended in 476", 476),
         ("2x", None),
         ("three", None),
+        ("July 20, 1969", 1969),
+        ("It was on 20 July 1969.", 1969),
+        ("from July 20, 1969 to July 24, 1969", None),
+        ("Apollo 11, July 20, 1969", None),
     ],
 )
 def test_a_number_among_words(text: str, value: int | None) -> None:
     assert mathematics.number_in(text) == value
+
+
+DATES = ("July 20, 1969", "the 20th of July 1969", "1969-07-20", "1969年7月20日")
+
+
+@pytest.mark.parametrize("answer", [*DATES, r"\text{July 20, 1969}", "on July 20, 1969"])
+def test_a_date_gives_its_year_and_neither_day_nor_month(answer: str) -> None:
+    assert mathematics.equal("1969", answer)
+    for wrong in ("20", "7", "1942", "20, 1969", "1970"):
+        assert not mathematics.equal(wrong, answer), wrong
+
+
+@pytest.mark.parametrize("answer", DATES)
+def test_a_date_is_the_same_day_however_it_is_written(answer: str) -> None:
+    assert mathematics.equal("1969-07-20", answer)
+    for wrong in ("1969-07-21", "1969年8月20日", "1968-07-20"):
+        assert not mathematics.equal(wrong, answer), wrong
 
 
 def test_comparing_works_on_every_thread() -> None:

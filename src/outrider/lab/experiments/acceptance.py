@@ -30,7 +30,7 @@ from outrider.lab.experiments.overlaps import (
 from outrider.lab.experiments.words import drawing, share
 from outrider.lab.results import Results
 from outrider.lab.statistics import ENOUGH, Interval
-from outrider.lab.watching import Reached, Watch
+from outrider.lab.watching import Reached, watch
 from outrider.text import Tokenizer
 
 Seen = tuple[int, str, float, int]
@@ -57,7 +57,6 @@ class Acceptance(Experiment):
 
     def __init__(self, *, temperature: float = 1.0) -> None:
         self._temperature = temperature
-        self._watch: Watch | None = None
 
     def arms(self, setup: Setup) -> Sequence[Arm]:
         """Each drafter, with drafts that are drawn where it can draw, under rejection."""
@@ -82,10 +81,8 @@ class Acceptance(Experiment):
 
     def measure(self, bench: Bench, arm: Arm, cell: Cell) -> Measured:
         """The overlap at every position that the drafts of an answer reach."""
-        if self._watch is None:
-            self._watch = Watch(bench)
         tokenizer = bench.llm.tokenizer
-        reached = self._watch.ask(arm, cell, bench.setup.prompts, lambda r: _seen(tokenizer, r))
+        reached = watch(bench, arm, cell, bench.setup.prompts, lambda r: _seen(tokenizer, r))
         return Measured(values={"reached": reached})
 
     def section(self, results: Results) -> Section:

@@ -31,7 +31,7 @@ from outrider.lab.statistics import (
     mean_interval,
     ratio_of_totals,
 )
-from outrider.lab.watching import Reached, Watch
+from outrider.lab.watching import Reached, watch
 from outrider.prompts import Prompt
 from outrider.tasks.graders import grade_number
 from outrider.verify import typical_token
@@ -93,7 +93,6 @@ class AcceptanceRules(Experiment):
         self._drafter = drafter
         self._temperature = temperature
         self._level = level
-        self._watch: Watch | None = None
 
     def arms(self, setup: Setup) -> Sequence[Arm]:
         """Plain, coupled, and each setting."""
@@ -146,9 +145,7 @@ class AcceptanceRules(Experiment):
         rule = next((r for r in rules_of(bench.setup) if r.name == arm.name), None)
         if rule is None:
             return Measured(samples=samples, values={"kl": 0.0})
-        if self._watch is None:
-            self._watch = Watch(bench)
-        found = self._watch.ask(arm, cell, prompts, lambda reached: divergence(reached, rule))
+        found = watch(bench, arm, cell, prompts, lambda reached: divergence(reached, rule))
         return Measured(samples=samples, values={"kl": math.fsum(found)})
 
     def section(self, results: Results) -> Section:

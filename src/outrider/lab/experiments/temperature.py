@@ -120,12 +120,7 @@ class Temperature(Experiment):
     def answers(self, results: Results) -> Mapping[str, str]:
         """How acceptance changes, and where drafting stops paying."""
         where, acceptance, *_ = self.section(results).findings
-        return {
-            "stops": where,
-            "temperature": f"{acceptance} A draft model that is hot too comes closer to a hot "
-            "target again, as both become uniform; a draft that is always the likeliest token does "
-            "not.",
-        }
+        return {"stops": where, "temperature": acceptance}
 
     def advice(self, results: Results) -> Sequence[str]:
         """Up to which temperature to speculate."""

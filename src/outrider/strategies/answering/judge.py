@@ -196,10 +196,11 @@ def agreement(
     Raises:
         OutriderError: the model cannot be asked.
     """
-    subjects = sorted({a.subject for a in answers if kind(a) == "text"})
+    # A question that could not be read is none that a judge could be shown.
+    worded = [a for a in answers if a.question and kind(a) == "text"]
     found = {}
-    for subject in subjects:
-        probes = probe([a for a in answers if a.subject == subject and kind(a) == "text"], seed)
+    for subject in sorted({a.subject for a in worded}):
+        probes = probe([a for a in worded if a.subject == subject], seed)
         opinions = judge.opinions([answer for answer, _ in probes])
         found[subject] = Agreement(
             tuple(right for _, right in probes),

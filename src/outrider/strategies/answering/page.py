@@ -10,7 +10,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from outrider.strategies.answering.evaluation import Evaluation
-from outrider.strategies.answering.grading import Graded
+from outrider.strategies.answering.grading import Failure, Graded
 from outrider.strategies.answering.judge import LEAST_KAPPA
 
 TEMPLATE: Final = Path(__file__).parents[2] / "data" / "evaluation.html"
@@ -36,12 +36,26 @@ def render(evaluations: Sequence[Evaluation]) -> str:
         first=first,
         facts=first.run.facts,
         least_kappa=LEAST_KAPPA,
+        refusals=refusals(first),
         share=share,
         percent=lambda value: f"{100 * (value or 0):.1f}%",
         kappa=kappa,
         seconds=_seconds,
         by_subject=_by_subject,
     )
+
+
+def refusals(found: Evaluation) -> str | None:
+    """A sentence or two on the questions that ended in an error; None where none did."""
+    wrong, left_out = len(found.failures.get(Failure.ERROR, ())), len(found.left_out)
+    said = []
+    if wrong:
+        said.append(f"{_count(wrong)} ended in an error: counted as not right.")
+    if left_out:
+        said.append(
+            f"{_count(left_out)} ended in an error with no known answer: not in the accuracy."
+        )
+    return " ".join(said) or None
 
 
 def share(value: float | None) -> str:
@@ -63,3 +77,7 @@ def _seconds(value: float | None) -> str:
 def _by_subject(graded: Sequence[Graded]) -> str:
     counts = Counter(one.answered.subject for one in graded)
     return ", ".join(f"{subject} {count}" for subject, count in counts.most_common())
+
+
+def _count(questions: int) -> str:
+    return f"{questions} question{'s' if questions != 1 else ''}"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from outrider.errors import UsageError
 from outrider.tasks.base import Problem
-from outrider.tasks.files import Row, problem_from, read_each
+from outrider.tasks.files import Row, problem_from, read_each, stated_answer
 
 BUILT_IN: Final = Path(__file__).parents[2] / "data" / "questions.jsonl"
 """500 questions of our own with known answers: 125 each of algebra, Chinese, geography, history."""
@@ -43,6 +43,7 @@ class Question:
 def read_questions(path: Path) -> list[Question]:
     """The questions of a file. One that cannot be asked is kept, with the reason as its error.
 
+    It keeps the known answer that its row states, so that it is counted where answers are graded.
     Answers are told apart by their questions' ids, so of two with the same id the second is such.
 
     Raises:
@@ -58,6 +59,7 @@ def read_questions(path: Path) -> list[Question]:
                 f"Question {index + 1} has the id {question.id!r} of question "
                 f"{seen[question.id] + 1}; give each its own.",
                 f"{question.id} (question {index + 1})",
+                question.gold,
             )
         seen[question.id] = index
         questions.append(question)
@@ -99,7 +101,8 @@ def _question(index: int, row: Row | UsageError) -> Question:
             raise row
         problem = problem_from(row, index + 1, f"Question {name}")
     except UsageError as error:
-        return _refused(index, str(error), name)
+        gold = None if isinstance(row, UsageError) else stated_answer(row)
+        return _refused(index, str(error), name, gold)
     return Question(
         index=index,
         id=problem.id,
@@ -111,8 +114,8 @@ def _question(index: int, row: Row | UsageError) -> Question:
     )
 
 
-def _refused(index: int, error: str, name: str) -> Question:
-    return Question(index=index, id=name, text="", error=error)
+def _refused(index: int, error: str, name: str, gold: str | None) -> Question:
+    return Question(index=index, id=name, text="", gold=gold, error=error)
 
 
 def _text(problem: Problem) -> str:

@@ -50,6 +50,35 @@ def test_packages_can_be_left_out(commands: list[list[str]]) -> None:
     assert commands[-1][-4:] == ["uninstall", "--quiet", "--yes", "heavy"]
 
 
+def test_what_the_usual_index_lacks_comes_from_another(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(what: str, *command: str | Path, **_: Any) -> None:
+        commands.append(list(map(str, command)))
+        if "--requirement" in command and not any("wheel" in each for each in commands):
+            raise OutriderError(f"{what} could not be made here: no matching distribution")
+
+    monkeypatch.setattr(environments, "run", run)
+    environments.python("engine", "an engine", lacking=("--index-url", "elsewhere", "wheel"))
+    _, failed, brought, installed = commands
+    assert failed == installed
+    assert brought[-4:] == ["--no-deps", "--index-url", "elsewhere", "wheel"]
+
+
+def test_why_an_environment_cannot_be_made_is_told(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(what: str, *command: str | Path, **_: Any) -> None:
+        commands.append(list(map(str, command)))
+        if "install" in command:
+            raise OutriderError(f"{what} could not be made here: {command[-1]} is nowhere")
+
+    monkeypatch.setattr(environments, "run", run)
+    with pytest.raises(OutriderError, match=r"could not be made here: .+engine\.txt is nowhere$"):
+        environments.python("engine", "an engine", lacking=("--index-url", "elsewhere", "wheel"))
+    assert len(commands) == 3
+
+
 def test_one_that_was_interrupted_is_made_anew(
     commands: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

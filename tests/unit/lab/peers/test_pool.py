@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from outrider.lab.peers import pool as pools
 from outrider.lab.peers.contestants import Contestant, Start
 from outrider.lab.peers.copies import SAME_FILE, TWIN
 from outrider.lab.peers.pool import Pool
+from outrider.lab.peers.sides import Side
 from synthetic import write
 
 WORKER = """
@@ -87,11 +89,29 @@ def test_a_side_that_ends_is_started_again(pool: Pool, started: list) -> None:
 
 
 def test_what_cannot_be_started_is_tried_once(pool: Pool, started: list) -> None:
-    absent = Contestant(peer="absent", mode="plain")
-    for _ in range(2):
+    absent = [Contestant(peer="absent", mode=m, arguments=(m,)) for m in ("plain", "other")]
+    for contestant in absent * 2:
         with pytest.raises(OutriderError, match="no such package"):
-            pool.generate(absent, [5], 4, [])
+            pool.generate(contestant, [5], 4, [])
     assert len(started) == 1
+
+
+def test_a_mode_that_cannot_be_started_leaves_the_others(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = pools.Side
+
+    def side(name: str, *arguments: Any, **options: Any) -> Side:
+        if "broken" in name:
+            raise OutriderError(f"The worker of {name} ended: it has no such mode")
+        return usual(name, *arguments, **options)
+
+    monkeypatch.setattr(pools, "Side", side)
+    broken = Contestant(peer="one", mode="broken", arguments=("--mode=broken",))
+    for _ in range(2):
+        with pytest.raises(OutriderError, match="it has no such mode"):
+            pool.generate(broken, [5], 4, [])
+    assert pool.generate(PLAIN, [5], 4, [])["tokens"] == [1, 5]
 
 
 def test_all_sides_end_together(pool: Pool) -> None:

@@ -113,6 +113,23 @@ def test_a_stopped_side_ends_with_who_started_it(command: list[str]) -> None:
     gone(worker)
 
 
+@pytest.mark.parametrize("whose", ["", "[rank0]: "])
+def test_the_error_is_told_and_not_what_was_said_after_it(whose: str) -> None:
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(print, 'Warning: a group was not destroyed', file=sys.stderr)\n"
+        f"sys.exit('{whose}a.b.OwnError: the cache is too small')"
+    )
+    with pytest.raises(OutriderError, match=r"one ended: a\.b\.OwnError: the cache is too small$"):
+        Side("one", [sys.executable, "-c", code])
+
+
+def test_a_worker_that_is_killed_is_told_as_such(side: Side) -> None:
+    side._process.kill()
+    with pytest.raises(OutriderError, match=r"The worker of one was killed.+fewer engines"):
+        side.generate([1], 1)
+
+
 def test_a_worker_that_ends_says_why(side: Side) -> None:
     with pytest.raises(OutriderError, match=r"The worker of one ended: It cannot do that\."):
         side.generate([1], 1, options={"fail": 1})

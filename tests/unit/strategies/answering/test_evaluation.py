@@ -8,7 +8,8 @@ from strategies.answering.runs import Scripted, answered, city, fair, write
 from outrider.errors import UsageError
 from outrider.strategies.answering.evaluation import Failure, evaluate, read_run
 from outrider.strategies.answering.judge import ModelJudge
-from outrider.strategies.answering.page import render
+from outrider.strategies.answering.page import refusals, render
+from outrider.strategies.answering.record import Answered
 
 TOWNS = [city(n, f"Town{n}", f"well, Town{n}, or so they say") for n in range(10, 20)]
 
@@ -80,6 +81,40 @@ def test_questions_that_a_run_left_out_count_as_wrong(tmp_path: Path) -> None:
     assert second.overall.accuracy == 0.5
     assert second.score.latency == 1.0
     assert (alone.overall.correct, alone.overall.questions) == (2, 3)
+
+
+def refused(number: int, gold: str | None) -> Answered:
+    return answered(
+        number,
+        question="",
+        subject="none",
+        gold=gold,
+        answer=None,
+        text="",
+        finish_reason="error",
+        error=f"Question {number} has no question.",
+        usage={},
+    )
+
+
+def test_a_question_that_could_not_be_asked_counts_where_its_answer_is_known(
+    tmp_path: Path,
+) -> None:
+    answers = [answered(1), refused(2, "Rome"), refused(3, "4"), refused(4, None)]
+    run = read_run(write(tmp_path / "a.jsonl", answers))
+
+    (found,) = evaluate([run], judge(fair))
+
+    assert (found.overall.correct, found.overall.questions) == (1, 3)
+    assert [one.answered.id for one in found.failures[Failure.ERROR]] == ["q2", "q3"]
+    assert [answer.id for answer in found.left_out] == ["q4"]
+    assert not found.agreement  # there is no question that the judge could be shown
+    sentences = refusals(found)
+    assert sentences == (
+        "2 questions ended in an error: counted as not right. "
+        "1 question ended in an error with no known answer: not in the accuracy."
+    )
+    assert sentences in render([found])
 
 
 def test_only_runs_of_the_same_questions_are_compared(tmp_path: Path) -> None:

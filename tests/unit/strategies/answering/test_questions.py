@@ -126,6 +126,29 @@ def test_the_second_of_two_with_the_same_id_cannot_be_asked(tmp_path: Path) -> N
     assert len({first.id, by_place.id, second.id}) == 3
 
 
+@pytest.mark.parametrize(
+    ("row", "gold"),
+    [
+        ({"question": " ", "answer": 7.0}, "7"),
+        ({"question": "a", "answer": "Rome", "choices": ["x", "y"]}, "Rome"),
+        ({"question": "a", "answer": "Rome\ud800"}, "Rome?"),
+        ({"id": 1, "question": "a", "answer": "Rome"}, "Rome"),
+        ({"id": 2}, None),
+        ([], None),
+    ],
+)
+def test_a_question_that_cannot_be_asked_keeps_its_known_answer(
+    tmp_path: Path, row: object, gold: str | None
+) -> None:
+    path = tmp_path / "q.json"
+    path.write_text(json.dumps([{"id": 1, "question": "b"}, row]))
+
+    _, refused = read_questions(path)
+
+    assert refused.error
+    assert refused.gold == gold
+
+
 def test_choices_are_part_of_what_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "q.json"
     path.write_text('[{"question": "Which?", "choices": ["x", "y"], "answer": "y"}]')

@@ -91,6 +91,18 @@ def test_a_preference_of_one_question_wins(known: CascadeSettings, predictor: Pr
         whole.answer("What is 3 + 4?", preference="bets")
 
 
+def test_a_preference_changes_what_is_asked_and_no_score(
+    known: CascadeSettings, predictor: Predictor
+) -> None:
+    whole = cascade(known, predictor, FIRST)
+    plain = whole.answer("What is 3 + 4?")
+    preferred = whole.answer("What is 3 + 4?", preference="best")
+    assert preferred.worth > plain.worth
+    assert preferred.before == plain.before
+    assert preferred.scores[: len(plain.scores)] == plain.scores
+    assert preferred.complexity == plain.complexity
+
+
 def test_a_conversation_goes_along(known: CascadeSettings, predictor: Predictor) -> None:
     generator = Scripted(says)
     first, second = cascade(known, predictor, FIRST, generator).converse(

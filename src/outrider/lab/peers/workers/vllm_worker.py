@@ -5,8 +5,11 @@ It computes what transformers writes: GGUF files are for its GPU kernels alone.
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from vllm import LLM, SamplingParams, TokensPrompt
@@ -14,12 +17,30 @@ from vllm import LLM, SamplingParams, TokensPrompt
 from protocol import Question, answer, load_often, parser, serve
 
 LONGEST_MATCH, SHORTEST_MATCH = 4, 2
+SPARE = 1024
+"""Positions that the cache has beyond one sequence: it is cut into blocks."""
+BYTES = 2
+"""Of a key or value in bfloat16."""
+
+
+def cache_bytes(model: Path, context: int) -> int:
+    """Bytes of the keys and values of one sequence: as much as is needed, for many sides wait.
+
+    Args:
+        model: the folder of a model in transformers' format.
+        context: the longest sequence, in tokens.
+    """
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    heads = config["num_attention_heads"]
+    width = config.get("head_dim") or config["hidden_size"] // heads
+    token = 2 * BYTES * config["num_hidden_layers"] * config["num_key_value_heads"] * width
+    return token * (context + SPARE)
 
 
 class Peer:
     """An engine in this process; every prompt is computed whole."""
 
-    def __init__(self, model: str, *, context: int, lookup: int, eager: bool) -> None:
+    def __init__(self, model: Path, *, context: int, lookup: int, eager: bool) -> None:
         drafting = {
             "method": "ngram",
             "num_speculative_tokens": lookup,
@@ -27,10 +48,11 @@ class Peer:
             "prompt_lookup_min": SHORTEST_MATCH,
         }
         self._engine = LLM(
-            model,
+            str(model),
             skip_tokenizer_init=True,
             dtype="bfloat16",
             max_model_len=context,
+            kv_cache_memory_bytes=cache_bytes(model, context),
             max_num_seqs=1,
             enable_prefix_caching=False,
             enforce_eager=eager,
@@ -70,7 +92,8 @@ def main() -> None:
     given = arguments.parse_args()
 
     def load() -> Peer:
-        return Peer(given.model, context=given.context, lookup=given.lookup, eager=given.eager)
+        model = Path(given.model)
+        return Peer(model, context=given.context, lookup=given.lookup, eager=given.eager)
 
     peer, seconds = load_often(given.loads, load, lambda loaded: None)
     report = {
@@ -82,6 +105,7 @@ def main() -> None:
             "lookup": given.lookup,
             "compiled": not given.eager,
             "match": [SHORTEST_MATCH, LONGEST_MATCH] if given.lookup else None,
+            "preloaded": os.environ.get("LD_PRELOAD", "").split(":"),
         },
     }
     serve(report, peer.generate)
