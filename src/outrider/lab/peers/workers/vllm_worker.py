@@ -105,7 +105,7 @@ def main() -> None:
             "lookup": given.lookup,
             "compiled": not given.eager,
             "match": [SHORTEST_MATCH, LONGEST_MATCH] if given.lookup else None,
-            "preloaded": os.environ.get("LD_PRELOAD", "").split(":"),
+            "preloaded": [Path(p).name for p in os.environ.get("LD_PRELOAD", "").split(":")],
         },
     }
     serve(report, peer.generate)
