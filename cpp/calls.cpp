@@ -54,6 +54,11 @@ std::vector<double> without_largest(const std::deque<double>& times) {
   return sorted;
 }
 
+template <typename Times>
+double mean(const Times& times) {
+  return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+}
+
 // In whole steps.
 std::int64_t at_least_first(double wait) {
   const double steps = std::nearbyint(std::fmin(wait, kLongest));
@@ -80,22 +85,26 @@ bool Calls::due(bool new_text) {
 
 void Calls::record(double call_ms, std::int64_t nodes, double saved_ms, double plain_ms) {
   ++calls_;
-  keep(times_, call_ms);
+  // A call that proposes nothing, for want of what is worth its price, may have taken nothing: it
+  // says little of the others.
+  if (nodes > 0 || times_.empty()) keep(times_, call_ms);
   const std::vector<double> usual = without_largest(times_);
-  ms_ = std::accumulate(usual.begin(), usual.end(), 0.0) / static_cast<double>(usual.size());
+  ms_ = mean(usual);
   cheap_ = ms_ < kCheap * plain_ms;
   const auto asked = static_cast<double>(nodes);
   if (nodes > 0) {
     // The least of the averages: in a short draft each node bears much of what a call takes in any
     // case.
     keep(times_per_node_, call_ms / asked);
-    node_ms_ = cheap_ ? 0.0 : *std::min_element(times_per_node_.begin(), times_per_node_.end());
+    node_ms_ = *std::min_element(times_per_node_.begin(), times_per_node_.end());
   }
   // A call that waited for what else the machine does is not the drafter's fault.
-  saved_ms -= std::min(call_ms, std::max(usual.back(), asked * node_ms_)) + kLeastGain * plain_ms;
+  const double charged = std::min(call_ms, std::max(usual.back(), asked * node_ms_));
+  keep(rows_lost_, std::max(-saved_ms, 0.0));
+  saved_ms -= charged + kLeastGain * plain_ms;
   const double credit = kCredit * std::max(plain_ms, ms_);
   account_ = std::clamp(account_ + saved_ms, -credit, credit);
-  longest_wait_ = at_least_first(ms_ / (kShare * plain_ms));
+  longest_wait_ = at_least_first((ms_ + mean(rows_lost_)) / (kShare * plain_ms));
   const std::int64_t first_wait = at_least_first(kFirstShare * static_cast<double>(longest_wait_));
   if (account_ == credit) {
     paused_ = false;

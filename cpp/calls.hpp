@@ -23,7 +23,7 @@ class Calls {
 
   // What a call takes, and a further node where a call is not cheap.
   double ms() const { return ms_; }
-  double node_ms() const { return node_ms_; }
+  double node_ms() const { return cheap_ ? 0.0 : node_ms_; }
 
   // Whether the drafter is asked only to see whether it pays again.
   bool paused() const { return paused_; }
@@ -52,6 +52,7 @@ class Calls {
   bool cheap_ = false;
   std::deque<double> times_;
   std::deque<double> times_per_node_;
+  std::deque<double> rows_lost_;  // what drafted rows took beyond what they saved
   double ms_ = 0.0;
   double node_ms_ = 0.0;
   double account_ = 0.0;

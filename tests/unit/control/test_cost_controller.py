@@ -78,6 +78,8 @@ def test_a_drafter_that_takes_time_is_asked_for_what_pays(alpha: float, call_ms:
 )
 @example(ListedCost([1.0, 1.0]), 0.8125, 0.5, 1.0, False, 1)
 @example(ListedCost([1.0, 1.0, 1.25]), 1.0, 0.75, 0.75, False, 0)
+@example(ListedCost([1.0, 1.5]), 0.0, 0.125, 1.0, False, 0)
+@example(ListedCost([1.0, 1.0]), 0.5, 0.25, 0.28125, True, 0)
 def test_never_slower_than_plain_by_more_than_the_bound(
     cost: ListedCost, alpha: float, call_ms: float, stated: float, heeds: bool, seed: int
 ) -> None:

@@ -104,6 +104,7 @@ def test_more_bits_than_before_are_called_widened(tmp_path: Path, out: Path) -> 
     assert {(c.source, c.widened) for c in plan} == {
         ("Q4_0", True),
         ("Q4_1", True),
+        ("Q5_0", True),
         ("Q5_1", True),
         ("Q8_0", False),
         ("F16", False),
