@@ -104,7 +104,9 @@ void Calls::record(double call_ms, std::int64_t nodes, double saved_ms, double p
   saved_ms -= charged + kLeastGain * plain_ms;
   const double credit = kCredit * std::max(plain_ms, ms_);
   account_ = std::clamp(account_ + saved_ms, -credit, credit);
-  longest_wait_ = at_least_first((ms_ + mean(rows_lost_)) / (kShare * plain_ms));
+  // Rows of a drafter that is cheap to ask cost little in vain: what they are worth is counted.
+  const double in_vain = ms_ + (cheap_ ? 0.0 : mean(rows_lost_));
+  longest_wait_ = at_least_first(in_vain / (kShare * plain_ms));
   const std::int64_t first_wait = at_least_first(kFirstShare * static_cast<double>(longest_wait_));
   if (account_ == credit) {
     paused_ = false;
