@@ -95,7 +95,9 @@ def test_a_judge_counts_where_it_agrees_with_known_answers(
 def test_a_cascade_judges(answers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
 
-    def open_cascade(file: Path, *given: object, **more: object) -> AbstractContextManager[Scripted]:
+    def open_cascade(
+        file: Path, *given: object, **more: object
+    ) -> AbstractContextManager[Scripted]:
         opened.append(file)
         return nullcontext(Scripted(fair))
 
