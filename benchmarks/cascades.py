@@ -2,7 +2,7 @@
 
     python benchmarks/cascades.py --work build/cascades
 
-collects what is missing (a quarter of an hour on two cores; a run that was cut off goes on),
+collects what is missing (some forty minutes of one core; a run that was cut off goes on),
 measures every stage alone, trains, evaluates, and writes `benchmarks/records/cascade_*.json`;
 `--only NAME` makes one of them. On a busy machine, `--collect-only` first, and the rest in a quiet
 minute. SVAMP is read from the directory that OUTRIDER_DATA names, or fetched; gemma3-270m needs
@@ -55,8 +55,8 @@ RUNS = (
             "predictor": {"holdout": 0.55},
             "tasks": [
                 "arithmetic:count=2800,levels=1-5,seed=7",
-                "arithmetic:count=800,level=3,seed=11",
-                "arithmetic:count=1600,levels=5-6,seed=11",
+                "arithmetic:count=1200,level=3,seed=11",
+                "arithmetic:count=1800,levels=5-6,seed=11",
             ],
         },
         "arithmetic",

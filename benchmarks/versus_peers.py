@@ -102,15 +102,18 @@ def check(build: environments.Build, side: FileSide) -> None:
 
 
 def commit() -> str:
-    """The checkout's commit, marked where files differ from it."""
+    """The checkout's commit, marked where files differ from it; other records do not count."""
+    found = git("rev-parse", "--short=12", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!records")
+    return f"{found}-dirty" if found and changed else found or "unknown"
+
+
+def git(*arguments: str) -> str:
+    """What git says of this checkout; nothing where it fails."""
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        check=False,
+        ["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False
     )
-    return done.stdout.strip() or "unknown"
+    return done.stdout.strip()
 
 
 def compare(

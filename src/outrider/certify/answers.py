@@ -22,6 +22,9 @@ from outrider.types import Event, FinishReason, Sampling, Speculation, Usage
 JOIN: Final = 0.3
 """Probability that some jobs join a mixed batch at a step."""
 
+AHEAD: Final = 64
+"""Jobs that a mixed batch has taken in and not ended, at most; looking at each costs every step."""
+
 CANCELLED: Final = 0.2
 """Share of the jobs in a mixed batch that have a companion which is cancelled."""
 
@@ -168,15 +171,18 @@ def drive_mixed(
     ]
     queue = [*asked, *companions]
     random.shuffle(queue)
-    waiting, open_ = deque(queue), list(asked)
-    cancelling = list(companions)
+    waiting = deque(queue)
+    open_: list[Asked] = []
+    cancelling: list[Asked] = []
     while waiting or not loop.idle:
-        if waiting and (loop.idle or random.random() < JOIN):
+        if len(open_) < AHEAD and waiting and (loop.idle or random.random() < JOIN):
             for _ in range(min(random.randint(1, 4), len(waiting))):
-                loop.add(waiting.popleft().job)
+                one = waiting.popleft()
+                loop.add(one.job)
+                (open_ if one.cancel_after is None else cancelling).append(one)
         loop.step()
         for one in cancelling:
-            if one.due:  # one that has not joined yet is none of the loop's
+            if one.due:
                 loop.cancel(one.job)
         cancelling = [one for one in cancelling if not one.done]
         open_ = _report(open_, ended)

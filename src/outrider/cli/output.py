@@ -31,6 +31,9 @@ PATIENCE = 0.5
 REDRAWN = 0.5
 """Seconds after which a bar is drawn anew, at the earliest."""
 
+RETOLD = 60.0
+"""Seconds after which a line says how far it is where there is no terminal, at the earliest."""
+
 
 def print_json(values: Mapping[str, Any]) -> None:
     """One JSON object on standard output."""
@@ -230,7 +233,7 @@ def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
 
     It is drawn when it is told something, twice a second at most, and never in between: a bar that
     redraws itself would do so while something is measured. The time left is what it is told, or
-    else by what the others took.
+    else by what the others took. Where there is no terminal, it is a line a minute.
 
     Args:
         title: what is done, until the bar is told otherwise.
@@ -252,8 +255,17 @@ def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
         TextColumn("{task.fields[left]}"),
     )
     terminal = Console(stderr=True)
-    begun, first, known, drawn = 0.0, 0, (title, 0), 0.0
-    with Progress(*columns, console=terminal, auto_refresh=False, expand=True, transient=True) as p:
+    again = REDRAWN if terminal.is_terminal else RETOLD
+    begun, first, known = 0.0, 0, (title, 0)
+    drawn = 0.0 if terminal.is_terminal else monotonic()
+    with Progress(
+        *columns,
+        console=terminal,
+        auto_refresh=False,
+        expand=True,
+        transient=True,
+        disable=not terminal.is_terminal,
+    ) as p:
         task = p.add_task(title, total=None, left="")
         p.refresh()
 
@@ -264,12 +276,16 @@ def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
             now = monotonic()
             if known != (known := (what or title, total)):
                 begun, first = now, done
-            if now - drawn < REDRAWN and done < total:
+            if now - drawn < again and (done < total or not terminal.is_terminal):
                 return
             drawn = now
             if left_ms is None and done > first:
                 left_ms = 1000 * (now - begun) * (total - done) / (done - first)
             left = "" if left_ms is None else f"{duration(left_ms)} left"
+            if not terminal.is_terminal:
+                count = f"{size(done)} of {size(total)}" if in_bytes else f"{done}/{total}"
+                note(", ".join(filter(None, (f"{known[0]} {count}", left))))
+                return
             p.update(task, completed=done, total=total, description=known[0], left=left)
             p.refresh()
 

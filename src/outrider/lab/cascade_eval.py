@@ -285,11 +285,17 @@ def _stage_rows(
 def _predictor_rows(
     predictor: Predictor, settings: CascadeSettings, questions: Sequence[Question]
 ) -> tuple[PredictorRow, ...]:
+    """How good the predictions are on questions of which no two are the same.
+
+    One that is asked again has nearly the same score and grade; a bin of the calibration error that
+    holds it ten times would be as uncertain as one that holds it once, and count ten times as much.
+    """
     names = ["before any answer", *(f"after {stage.name}" for stage in settings.stages)]
     rows = []
     for place, name in enumerate(names):
         stage = max(place, 1)
-        asked = [q for q in questions if len(q.answers) >= stage]
+        answered = (q for q in questions if len(q.answers) >= stage)
+        asked = list({identity(q): q for q in answered}.values())
         right = np.array([q.correct[stage - 1] for q in asked], np.bool_)
         found = predictor.scores(asked, place)
         rows.append(

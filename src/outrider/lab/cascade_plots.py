@@ -11,9 +11,9 @@ import numpy as np
 
 from outrider.lab.cascade_figures import Evaluation
 from outrider.lab.frontier import Hull
-from outrider.lab.plots import GRID, INK, inline
-from outrider.lab.speed_plot import COLOURS
+from outrider.lab.plots import inline
 from outrider.strategies.cascade.predictor import COMPLEXITIES
+from outrider.style import COLOURS, GRID, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

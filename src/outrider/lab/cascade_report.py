@@ -276,9 +276,9 @@ def _predictor(e: Evaluation, pictures: bool) -> Section:
     worst = max(row.quality.ece for row in e.predictors)
     calibrated = "within" if worst <= WELL_CALIBRATED else "above"
     part.words.append(
-        f"Regressor: {e.regressor}. ECE is the calibration error over ten bins of equal mass; the "
-        f"greatest is {worst:.3f}, {calibrated} {WELL_CALIBRATED}. The last two columns are the "
-        "same figures of length and key words alone."
+        f"Regressor: {e.regressor}. Every text counts once. ECE is the calibration error over ten "
+        f"bins of equal mass; the greatest is {worst:.3f}, {calibrated} {WELL_CALIBRATED}. The "
+        "last two columns are the same figures of length and key words alone."
     )
     if pictures:
         from outrider.lab.cascade_plots import reliability_plots  # noqa: PLC0415

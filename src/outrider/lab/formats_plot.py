@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from outrider.lab.formats import Format, draft_arm
-from outrider.lab.plots import INK, strips
+from outrider.lab.plots import strips
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import ENOUGH, Interval
+from outrider.style import COLOURS, INK
 from outrider.types import summed
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from outrider.lab.plots import ON_DARK
+from outrider.style import template
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,4 @@ def markdown(title: str, parts: Sequence[Section]) -> str:
 
 def page(title: str, parts: Sequence[Section]) -> str:
     """The report as one HTML file that needs nothing else."""
-    template = environment().get_template("cascade.html.jinja")
-    return template.render(title=title, parts=parts, colours=ON_DARK)
-
-
-def environment() -> Environment:
-    """Where reports find their templates; what goes into HTML is escaped."""
-    return Environment(
-        loader=PackageLoader("outrider", "data"),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return template("cascade.html.jinja").render(title=title, parts=parts)

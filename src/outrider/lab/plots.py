@@ -14,43 +14,17 @@ from numpy.typing import NDArray
 
 from outrider.errors import UsageError
 from outrider.lab.experiment import Plot
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import ENOUGH, Interval
+from outrider.style import FAINT, GRID, INK, PALETTE, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-INK: Final = "#1c1d21"
-FAINT: Final = "#6b6e76"
-GRID: Final = "#dddfe4"
-PAPER: Final = "#fefefe"
-MARK: Final = "#f3f4f7"
 
 DIRECTORY: Final = "plots"
 """Where a report keeps its pictures."""
 
 WIDTH_INCHES: Final = 5.8
 """Narrow enough to be read on a phone."""
-
-ON_DARK: Final = {
-    "ink": (INK, "#e8e9ed"),
-    "faint": (FAINT, "#a2a6b0"),
-    "grid": (GRID, "#3a3d45"),
-    "paper": (PAPER, "#17181c"),
-    "mark": (MARK, "#22242a"),
-    **{
-        f"series-{number}": (colour, dark)
-        for number, (colour, dark) in enumerate(
-            zip(
-                COLOURS,
-                ("#3d9be0", "#f0803c", "#2bc493", "#dd8fbb", "#9ad6f7", "#f2bb3b"),
-                strict=True,
-            ),
-            start=1,
-        )
-    },
-}
-"""Each colour of a page by its name: on light paper, as pictures are drawn, and on dark."""
 
 STYLE: Final[Any] = {
     "axes.axisbelow": True,
@@ -128,7 +102,7 @@ def inline(svg: str, label: str) -> str:
     opening, rest = body.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     escaped = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    for name, (colour, _) in ON_DARK.items():
+    for name, (colour, _) in PALETTE.items():
         rest = rest.replace(colour, f"var(--{name})")
     return f'{opening} role="img" aria-label="{escaped}">{rest}'
 

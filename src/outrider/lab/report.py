@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Template
-from markupsafe import Markup, escape
 
 from outrider.errors import UsageError
 from outrider.lab import plots
@@ -18,10 +14,10 @@ from outrider.lab.conclusion import Conclusion, conclude
 from outrider.lab.course import Answer, answered
 from outrider.lab.course_tables import BLANK
 from outrider.lab.evidence import Evidence, gather, names
-from outrider.lab.pages import environment
 from outrider.lab.run_folder import RunFolder, write_whole
 from outrider.lab.runs import ALLOWED_SHARE, harness_share, setup_of
 from outrider.lab.walk import numbers, walk
+from outrider.style import template
 from outrider.types import Sampling
 
 
@@ -68,7 +64,6 @@ def story(folders: Sequence[RunFolder], directory: Path) -> Report:
     told = _tell(folders)
     blocks, chapters = compose(told.evidence, told.answers, directory)
     values = {
-        "colours": plots.ON_DARK,
         "facts": _subject(folders[0]),
         "runs": {
             name: _facts(folder, share)
@@ -81,7 +76,7 @@ def story(folders: Sequence[RunFolder], directory: Path) -> Report:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for ending in ("md", "html"):
-            text = _template(f"report.{ending}.jinja").render(values)
+            text = template(f"report.{ending}.jinja").render(values)
             write_whole(directory / f"report.{ending}", text)
     except OSError as error:
         raise UsageError(
@@ -105,7 +100,7 @@ def course(folders: Sequence[RunFolder]) -> str:
         "numbers": numbers(),
         "blank": BLANK,
     }
-    return _template("course.md.jinja").render(values).rstrip() + "\n"
+    return template("course.md.jinja").render(values).rstrip() + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +121,6 @@ def _tell(folders: Sequence[RunFolder]) -> _Told:
         for name in names(folders)
     }
     return _Told(evidence, answers, shares, conclude(evidence, answers, shares))
-
-
-def _template(name: str) -> Template:
-    templates = environment()
-    templates.filters["code"] = _code
-    return templates.get_template(name)
-
-
-def _code(text: str) -> Markup:
-    """A sentence for HTML: what stands between backticks is code, broken between words alone."""
-
-    def words(found: re.Match[str]) -> str:
-        return f"<code>{' '.join(f'<span>{word}</span>' for word in found[1].split())}</code>"
-
-    return Markup(re.sub("`([^`]+)`", words, str(escape(text))))
 
 
 def _subject(folder: RunFolder) -> Mapping[str, str]:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from outrider.errors import UsageError
 from outrider.lab.speed_bench import PlanFigures, SpeedBench
+from outrider.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 ALL: Final = "all prompts"
-
-COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""Told apart by most eyes (Okabe and Ito, Color Universal Design, 2008)."""
 
 ROW_INCHES: Final = 0.16
 """Height that a bar needs to be read."""

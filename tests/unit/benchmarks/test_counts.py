@@ -13,7 +13,7 @@ from outrider.errors import UsageError
 from synthetic import MIXED, Shape, Type, write
 
 BITS = {"Q4_0": 4.5, "Q4_1": 5, "Q5_0": 5.5, "Q5_1": 6, "Q8_0": 8.5, "F16": 8.5}
-"""A weight as repacked: codes of 4 or 8 bits, and a scale, with or without a minimum, for 32."""
+"""A weight as repacked: codes of 4, 5 or 8 bits, and a scale, with or without a minimum, for 32."""
 
 PRINTED = """\
 Ir

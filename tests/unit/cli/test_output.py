@@ -183,6 +183,31 @@ def test_a_bar_is_drawn_when_it_is_told_something(
         assert re.search(r"11/40 1:01 left", plain(capsys.readouterr().err))
 
 
+def test_without_a_terminal_a_bar_is_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    with show_bar("certifying") as bar:
+        bar(1, 40)
+        clock.append(clock[-1] + 59)
+        bar(2, 40)
+        assert capsys.readouterr().err == ""
+        clock.append(clock[-1] + 2)
+        bar(20, 40)
+        assert capsys.readouterr().err == "certifying 20/40, 1:04 left\n"
+        clock.append(clock[-1] + 30)
+        bar(40, 40)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_tells_bytes_as_people_do(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    with show_bar("copy", in_bytes=True) as bar:
+        clock.append(clock[-1] + 61)
+        bar(2_000_000, 8_000_000)
+    assert capsys.readouterr().err == "copy 2.0 MB of 8.0 MB\n"
+
+
 def test_another_count_has_a_time_of_its_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:

@@ -34,6 +34,7 @@ def found() -> Evaluation:
 def test_only_questions_that_training_left_out(found: Evaluation) -> None:
     assert found.questions + found.trained == 900
     assert found.tasks == {"made-up": found.questions}
+    assert all(row.quality.questions == found.distinct for row in found.predictors)
     assert 0.9 * found.questions < found.distinct < found.questions
     settings = ladder()
     known = questions(settings, 300)

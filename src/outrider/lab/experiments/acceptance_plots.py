@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from outrider.lab.experiments.drafts import short
 from outrider.lab.experiments.overlaps import CLASSES, Group, Overlaps
-from outrider.lab.plots import INK, whiskers
-from outrider.lab.speed_plot import COLOURS
+from outrider.lab.plots import whiskers
 from outrider.lab.statistics import ENOUGH
+from outrider.style import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,10 +20,10 @@ from outrider.lab.experiment import (
     fixed_arm,
 )
 from outrider.lab.experiments.words import exactness, share, times, verdict
-from outrider.lab.plots import FAINT, strips
+from outrider.lab.plots import strips
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.prompts import Prompt
+from outrider.style import COLOURS, FAINT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ import numpy as np
 
 from outrider.lab.experiments.drafts import LENGTH, Point, rates_of, short
 from outrider.lab.experiments.words import StepCosts
-from outrider.lab.plots import FAINT, GRID, PAPER, break_even
+from outrider.lab.plots import break_even
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import ENOUGH
+from outrider.style import COLOURS, FAINT, GRID, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,8 @@ import numpy as np
 
 from outrider.lab.contest import Sample
 from outrider.lab.experiment import PLAIN_ARM, Arm, Experiment, Plot, Section, Setup, Table
-from outrider.lab.plots import INK
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
+from outrider.style import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

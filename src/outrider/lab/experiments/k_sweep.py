@@ -24,10 +24,10 @@ from outrider.lab.experiments.words import (
     times,
     verdict,
 )
-from outrider.lab.plots import FAINT, break_even, whiskers
+from outrider.lab.plots import break_even, whiskers
 from outrider.lab.results import Results
 from outrider.lab.speed_bench import PHASES
-from outrider.lab.speed_plot import COLOURS
+from outrider.style import COLOURS, FAINT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,11 +19,10 @@ from outrider.lab.experiment import (
     Table,
 )
 from outrider.lab.memory_probe import Asked, probe
-from outrider.lab.plots import INK
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.models.sizes import read_sizes
 from outrider.plan import Plan
+from outrider.style import COLOURS, INK
 from outrider.theory.memory import Load, memory
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from outrider.lab.neighbours.prefill import PrefillPart
 from outrider.lab.neighbours.prefixes import FIRST, SEPARATE, SHARED, PrefixesPart
 from outrider.lab.plots import strips
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
+from outrider.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -30,9 +30,9 @@ from outrider.lab.plots import strips
 from outrider.lab.results import Results
 from outrider.lab.speed_bench import by_prompt
 from outrider.lab.speed_bench import times as times_of
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import equal_tokens, looping
 from outrider.plan import Plan
+from outrider.style import COLOURS
 from outrider.types import Usage
 
 if TYPE_CHECKING:

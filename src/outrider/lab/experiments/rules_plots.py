@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from outrider.lab.plots import FAINT, INK, break_even
-from outrider.lab.speed_plot import COLOURS
+from outrider.lab.plots import break_even
 from outrider.lab.statistics import ENOUGH, Interval
+from outrider.style import COLOURS, FAINT, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,9 +25,9 @@ from outrider.lab.experiments.words import (
     times,
     verdict,
 )
-from outrider.lab.plots import FAINT, strips
+from outrider.lab.plots import strips
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
+from outrider.style import COLOURS, FAINT
 from outrider.theory import acceptance_rate, alpha_of_rate, break_even
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from outrider.lab.experiment import FIXED, Arm, Experiment, Plot, Section, Setup
 from outrider.lab.experiments.words import differing, drawing, share, times, verdict
 from outrider.lab.plots import break_even, whiskers
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import Finding, finding
+from outrider.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

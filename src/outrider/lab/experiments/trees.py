@@ -18,7 +18,7 @@ from outrider.lab.experiment import (
 from outrider.lab.experiments.words import exactness, share, times, verdict
 from outrider.lab.plots import break_even, whiskers
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
+from outrider.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,12 +18,11 @@ from outrider.lab.neighbours.part import (
     mean,
     worth,
 )
-from outrider.lab.plots import PAPER
 from outrider.lab.records import Measurement
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import Finding, finding
 from outrider.lab.variants import Variant
+from outrider.style import COLOURS, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,8 +21,8 @@ from outrider.lab.neighbours.part import (
     worth,
 )
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import Finding, finding
+from outrider.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

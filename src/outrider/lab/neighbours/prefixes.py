@@ -21,11 +21,10 @@ from outrider.lab.neighbours.part import (
     mean,
     worth,
 )
-from outrider.lab.plots import INK
 from outrider.lab.results import Results
-from outrider.lab.speed_plot import COLOURS
 from outrider.lab.statistics import Finding, finding
 from outrider.lab.variants import Variant
+from outrider.style import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

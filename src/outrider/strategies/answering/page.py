@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from outrider.strategies.answering.evaluation import Evaluation
 from outrider.strategies.answering.grading import Failure, Graded
 from outrider.strategies.answering.judge import LEAST_KAPPA
-
-TEMPLATE: Final = Path(__file__).parents[2] / "data" / "evaluation.html"
+from outrider.style import template
 
 
 def render(evaluations: Sequence[Evaluation]) -> str:
@@ -22,16 +17,8 @@ def render(evaluations: Sequence[Evaluation]) -> str:
     It shows the figures by subject, the judge's agreement, the runs side by side, and every wrong
     answer under its kind of failure, with its text.
     """
-    # All that comes from questions and models is escaped: it is shown, never interpreted.
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first = evaluations[0]
-    return environment.get_template(TEMPLATE.name).render(
+    return template("evaluation.html.jinja").render(
         evaluations=evaluations,
         first=first,
         facts=first.run.facts,

@@ -202,6 +202,12 @@ def test_question_features() -> None:
     assert (found["plus"], found["minus"], found["times"]) == (1, 1, 1)
     assert (found["bracket_depth"], found["brackets"]) == (2, 2)
     assert found["largest_number"] == pytest.approx(math.log10(13))
+    assert found["first_number"] == pytest.approx(math.log10(13))
+    assert found["last_number"] == pytest.approx(math.log10(4))
+    assert found["second_above_first"] == 0.0
+    assert question_features(problem("What is 26 - 95?"))["second_above_first"] == 1.0
+    assert math.isnan(question_features(problem("What is half of 26?"))["second_above_first"])
+    assert math.isnan(question_features(problem("Why?"))["first_number"])
     words = keyword_features(problem("How many are left? Explain why each costs twice."))
     assert (words["counts"], words["asks"], words["divides"], words["compares"]) == (2, 3, 1, 1)
     assert words.items() <= question_features(problem(
