@@ -51,16 +51,28 @@ def choose_threads(threads: int | None) -> int:
     return count
 
 
+def _said_of_processor(key: str) -> str:
+    """What Linux says of the first processor under a key; nothing where it does not."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                return value.strip()
+    except OSError:
+        pass
+    return ""
+
+
 @cache
 def processor() -> str:
     """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return _said_of_processor("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def instruction_sets() -> frozenset[str]:
+    """Linux's names of the processor's instruction sets, such as `avx2`."""
+    return frozenset(_said_of_processor("flags").split())
 
 
 def memory_bytes() -> int:

@@ -14,6 +14,7 @@ from typing import Final
 
 from filelock import FileLock
 
+from outrider.engines.machine import instruction_sets
 from outrider.errors import OutriderError
 from outrider.models.store import cache_directory
 
@@ -43,6 +44,10 @@ class Build:
     kernel: str | None = None
 
 
+TILES: Final = "-fno-dse -fno-tree-dse"
+"""How its kernels for tiles are compiled: GCC takes it that loading a tile's configuration reads
+eight of its bytes, and leaves out the stores of the rest, so that the first tile ends the process.
+"""
 NATIVE: Final = Build("native", "-DGGML_NATIVE=ON")
 AVX2: Final = Build(
     "avx2",
@@ -78,7 +83,7 @@ def llamacpp(build: Build) -> Path:
         f"llama.cpp ({build.name})",
         name=f"llamacpp-{build.name}",
         arguments=("--no-binary", "llama-cpp-python"),
-        variables={"CMAKE_ARGS": build.cmake},
+        variables={"CMAKE_ARGS": build.cmake, **_compiler(build)},
     )
 
 
@@ -194,14 +199,22 @@ def llama_server(build: Build = NATIVE) -> Path:
         from_source = ("--no-binary", "llama-cpp-python", "--dest", target, source_package)
         run(what, *pip, *download, *from_source)
         source, built = _vendored(target), target / "build"
-        search = {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+        search = {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}", **_compiler(build)}
         arguments = [*SERVER_CMAKE, *build.cmake.split()]
         run(what, tools / "cmake", "-S", source, "-B", built, *arguments, variables=search)
         compile_ = ("--build", built, "--target", "llama-server", "--parallel")
         run(what, tools / "cmake", *compile_, str(os.cpu_count() or 1), variables=search)
 
-    _once(target, what, "\n".join([pinned, *SERVER_CMAKE, build.cmake]), make)
+    made_from = [pinned, *SERVER_CMAKE, build.cmake, *_lines(_compiler(build))]
+    _once(target, what, "\n".join(made_from), make)
     return target / "build" / "bin" / "llama-server"
+
+
+def _compiler(build: Build) -> dict[str, str]:
+    """What the compiler is told beside what CMake tells it."""
+    if build != NATIVE or "amx_tile" not in instruction_sets():
+        return {}
+    return {"CXXFLAGS": f"{os.environ.get('CXXFLAGS', '')} {TILES}".strip()}
 
 
 def _vendored(target: Path) -> Path:

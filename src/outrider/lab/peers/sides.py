@@ -164,6 +164,8 @@ class Side:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         # Behind the error that ended it, libraries may complain of how they were left.
         errors = [found[1] for line in lines if (found := ERROR.match(line))] or lines
+        code = self._process.returncode
+        by = f" by {signal.Signals(-code).name}" if code is not None and code < 0 else ""
         return OutriderError(
-            f"The worker of {self.name} ended: {errors[-1] if errors else 'without a word'}"
+            f"The worker of {self.name} ended{by}: {errors[-1] if errors else 'without a word'}"
         )

@@ -121,6 +121,33 @@ def test_the_server_is_built_from_the_pinned_source(
     assert program.name == "llama-server"
 
 
+@pytest.mark.parametrize(
+    ("build", "machine", "flags"),
+    [
+        (environments.NATIVE, {"avx512_vnni"}, None),
+        (environments.AVX2, {"amx_tile"}, None),
+        (environments.NATIVE, {"amx_tile"}, f"-g {environments.TILES}"),
+    ],
+)
+def test_kernels_for_tiles_are_compiled_around_the_compilers_defect(
+    build: environments.Build,
+    machine: set[str],
+    flags: str | None,
+    commands: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[dict[str, str]] = []
+    monkeypatch.setenv("CXXFLAGS", "-g")
+    monkeypatch.setattr(environments, "instruction_sets", lambda: frozenset(machine))
+    monkeypatch.setattr(
+        environments, "run", lambda *_, variables=None, **__: given.append(variables or {})
+    )
+    (tmp_path / "llamacpp.txt").write_text("llama-cpp-python==0.1\n")
+    environments.llamacpp(build)
+    assert given[-1].get("CXXFLAGS") == flags
+
+
 def test_a_command_that_fails_tells_its_error() -> None:
     code = "import sys; sys.exit('ERROR: no such package\\nnotice: a newer pip is there')"
     with pytest.raises(OutriderError, match=r"^it could not be made here: ERROR: no such package$"):

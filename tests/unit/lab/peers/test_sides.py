@@ -130,6 +130,12 @@ def test_a_worker_that_is_killed_is_told_as_such(side: Side) -> None:
         side.generate([1], 1)
 
 
+def test_the_signal_that_ended_a_worker_is_told() -> None:
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
+    with pytest.raises(OutriderError, match="worker of broken ended by SIGILL: without a word"):
+        Side("broken", [sys.executable, "-c", crash])
+
+
 def test_a_worker_that_ends_says_why(side: Side) -> None:
     with pytest.raises(OutriderError, match=r"The worker of one ended: It cannot do that\."):
         side.generate([1], 1, options={"fail": 1})
