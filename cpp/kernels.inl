@@ -84,6 +84,29 @@ void halve(const float* x, int n, uint16_t* y) {
   for (int i = 0; i < n; i += kLanes) to_half(y + i, load(x + i));
 }
 
+// f<layout>(), the layout known to the compiler.
+template <typename F>
+void with_layout(Layout layout, const F& f) {
+  switch (layout) {
+    case Layout::U4:
+      return f.template operator()<Layout::U4>();
+    case Layout::U4M:
+      return f.template operator()<Layout::U4M>();
+    case Layout::U4K:
+      return f.template operator()<Layout::U4K>();
+    case Layout::U5:
+      return f.template operator()<Layout::U5>();
+    case Layout::U5M:
+      return f.template operator()<Layout::U5M>();
+    case Layout::U5K:
+      return f.template operator()<Layout::U5K>();
+    case Layout::I8:
+      return f.template operator()<Layout::I8>();
+    case Layout::F32:
+      return f.template operator()<Layout::F32>();
+  }
+}
+
 // R rows of one block of a matrix of floats; inputs ascend.
 template <int R>
 void rows_of_float_block(const Matrix& matrix, int block, const Activations& in, int row,
@@ -146,7 +169,7 @@ void in_parts(int n, const F& f) {
   for (int parts = (n + kQueries - 1) / kQueries, first = 0; parts > 0; --parts) {
     const int here = (n - first + parts - 1) / parts;
     [&]<int... Q>(std::integer_sequence<int, Q...>) {
-      ((here == Q + 1 && (f.template operator()<Q + 1>(first), true)) || ...);
+      static_cast<void>(((here == Q + 1 && (f.template operator()<Q + 1>(first), true)) || ...));
     }(std::make_integer_sequence<int, kQueries>());
     first += here;
   }

@@ -222,24 +222,13 @@ void rows_of_block(const Matrix& matrix, int block, const Activations& in, int r
 template <int R>
 void rows_of_any(const Matrix& matrix, int block, const Activations& in, int row, float* out,
                  int64_t stride) {
-  switch (matrix.layout) {
-    case Layout::U4:
-      return rows_of_block<Layout::U4, R>(matrix, block, in, row, out, stride);
-    case Layout::U4M:
-      return rows_of_block<Layout::U4M, R>(matrix, block, in, row, out, stride);
-    case Layout::U4K:
-      return rows_of_block<Layout::U4K, R>(matrix, block, in, row, out, stride);
-    case Layout::U5:
-      return rows_of_block<Layout::U5, R>(matrix, block, in, row, out, stride);
-    case Layout::U5M:
-      return rows_of_block<Layout::U5M, R>(matrix, block, in, row, out, stride);
-    case Layout::U5K:
-      return rows_of_block<Layout::U5K, R>(matrix, block, in, row, out, stride);
-    case Layout::I8:
-      return rows_of_block<Layout::I8, R>(matrix, block, in, row, out, stride);
-    case Layout::F32:
-      return rows_of_float_block<R>(matrix, block, in, row, out, stride);
-  }
+  with_layout(matrix.layout, [&]<Layout L>() {
+    if constexpr (L == Layout::F32) {
+      rows_of_float_block<R>(matrix, block, in, row, out, stride);
+    } else {
+      rows_of_block<L, R>(matrix, block, in, row, out, stride);
+    }
+  });
 }
 
 // Four rows are what fits in registers; more rows share the block's weights from the first cache.

@@ -133,25 +133,14 @@ void group_matmul(const Matrix& matrix, int block, const Activations& in, int ro
 
 void matmul(const Matrix& matrix, int block, const Activations& in, int row, int rows, float* out,
             int64_t stride) {
-  switch (matrix.layout) {
-    case Layout::U4:
-      return group_matmul<Layout::U4>(matrix, block, in, row, rows, out, stride);
-    case Layout::U4M:
-      return group_matmul<Layout::U4M>(matrix, block, in, row, rows, out, stride);
-    case Layout::U4K:
-      return group_matmul<Layout::U4K>(matrix, block, in, row, rows, out, stride);
-    case Layout::U5:
-      return group_matmul<Layout::U5>(matrix, block, in, row, rows, out, stride);
-    case Layout::U5M:
-      return group_matmul<Layout::U5M>(matrix, block, in, row, rows, out, stride);
-    case Layout::U5K:
-      return group_matmul<Layout::U5K>(matrix, block, in, row, rows, out, stride);
-    case Layout::I8:
-      return group_matmul<Layout::I8>(matrix, block, in, row, rows, out, stride);
-    case Layout::F32:
+  with_layout(matrix.layout, [&]<Layout L>() {
+    if constexpr (L == Layout::F32) {
       for (int r = row; r < row + rows; ++r)
         rows_of_float_block<1>(matrix, block, in, r, out, stride);
-  }
+    } else {
+      group_matmul<L>(matrix, block, in, row, rows, out, stride);
+    }
+  });
 }
 
 }  // namespace portable

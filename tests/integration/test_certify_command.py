@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ def test_identical_answers_are_certified(model_path: Path) -> None:
     assert values["checked"] >= 13 + values["cancelled"] > 13
     assert values["tokens"] > 13
     assert values["cache_tokens"] > 0
+    assert values["prompts"] == {"from": "built in", "count": 13}
+    assert values["machine"]["processor"]
+    assert datetime.fromisoformat(values["date"]) <= datetime.now(UTC)
     (cell,) = values["cells"]
     assert cell["status"] == "identical"
 

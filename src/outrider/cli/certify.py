@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -159,7 +160,8 @@ def certify(
             progress=bar,
         )
     if json:
-        print_json(_record(found, wish, machine.model, model))
+        asked = {"from": prompts.name, "count": len(tokens)}
+        print_json(_record(found, wish, machine.model, model, asked))
     else:
         _print(found, wish, model.tokenizer)
     if found.exit_status:
@@ -187,12 +189,20 @@ def _encode(model: Model, prompts: list[Prompt], *, raw: bool) -> list[tuple[int
 # ----------------------------------------------------------------------------------- records
 
 
-def _record(found: Certificate, wish: Wish, name: str, model: Model) -> dict[str, Any]:
+def _record(
+    found: Certificate, wish: Wish, name: str, model: Model, prompts: dict[str, Any]
+) -> dict[str, Any]:
+    from outrider.lab.environment import machine, versions  # noqa: PLC0415
+
     text = model.tokenizer
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
         "model": name,
         "fingerprint": model.fingerprint,
         **model.facts,
+        "prompts": prompts,
         "wish": asdict(wish),
         "identical": found.identical,
         "exit_status": found.exit_status,
