@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -227,6 +228,10 @@ class Bar(Protocol):
         """Say how far it is, what was done last, and what the rest will take."""
 
 
+Say = Callable[[str, int, int, str], None]
+"""Says of what how much is done of how much, and the time left."""
+
+
 @contextmanager
 def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
     """A bar on standard error, for whatever takes long.
@@ -240,6 +245,34 @@ def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
         in_bytes: what is counted are bytes.
     """
     from rich.console import Console  # noqa: PLC0415
+
+    terminal = Console(stderr=True)
+    drawing = terminal.is_terminal
+    pause, said = (REDRAWN, -math.inf) if drawing else (RETOLD, monotonic())
+    begun, first, known = 0.0, 0, (title, 0)
+    with _drawn(title, terminal, in_bytes) if drawing else nullcontext(_lines(in_bytes)) as say:
+
+        def tell(
+            done: int, total: int, what: str | None = None, left_ms: float | None = None
+        ) -> None:
+            nonlocal begun, first, known, said
+            now = monotonic()
+            if known != (known := (what or title, total)):
+                begun, first = now, done
+            whole = drawing and done >= total
+            if now - said < pause and not whole:
+                return
+            said = now
+            if left_ms is None and done > first:
+                left_ms = 1000 * (now - begun) * (total - done) / (done - first)
+            left = "" if left_ms is None else f"{duration(left_ms)} left"
+            say(known[0], done, total, left)
+
+        yield tell
+
+
+@contextmanager
+def _drawn(title: str, terminal: Console, in_bytes: bool) -> Iterator[Say]:
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         DownloadColumn,
@@ -254,42 +287,25 @@ def show_bar(title: str, *, in_bytes: bool = False) -> Iterator[Bar]:
         DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    terminal = Console(stderr=True)
-    again = REDRAWN if terminal.is_terminal else RETOLD
-    begun, first, known = 0.0, 0, (title, 0)
-    drawn = 0.0 if terminal.is_terminal else monotonic()
     with Progress(
-        *columns,
-        console=terminal,
-        auto_refresh=False,
-        expand=True,
-        transient=True,
-        disable=not terminal.is_terminal,
-    ) as p:
-        task = p.add_task(title, total=None, left="")
-        p.refresh()
+        *columns, console=terminal, auto_refresh=False, expand=True, transient=True
+    ) as bars:
+        task = bars.add_task(title, total=None, left="")
+        bars.refresh()
 
-        def tell(
-            done: int, total: int, what: str | None = None, left_ms: float | None = None
-        ) -> None:
-            nonlocal begun, first, known, drawn
-            now = monotonic()
-            if known != (known := (what or title, total)):
-                begun, first = now, done
-            if now - drawn < again and (done < total or not terminal.is_terminal):
-                return
-            drawn = now
-            if left_ms is None and done > first:
-                left_ms = 1000 * (now - begun) * (total - done) / (done - first)
-            left = "" if left_ms is None else f"{duration(left_ms)} left"
-            if not terminal.is_terminal:
-                count = f"{size(done)} of {size(total)}" if in_bytes else f"{done}/{total}"
-                note(", ".join(filter(None, (f"{known[0]} {count}", left))))
-                return
-            p.update(task, completed=done, total=total, description=known[0], left=left)
-            p.refresh()
+        def say(what: str, done: int, total: int, left: str) -> None:
+            bars.update(task, completed=done, total=total, description=what, left=left)
+            bars.refresh()
 
-        yield tell
+        yield say
+
+
+def _lines(in_bytes: bool) -> Say:
+    def say(what: str, done: int, total: int, left: str) -> None:
+        count = f"{size(done)} of {size(total)}" if in_bytes else f"{done}/{total}"
+        note(", ".join(filter(None, (f"{what} {count}", left))))
+
+    return say
 
 
 def duration(ms: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from outrider import _native
+from outrider.engines.machine import instruction_sets
 from outrider.engines.native import NativeEngine
 from passes import feed, same_bytes
 from synthetic import QUANTIZED, REAL, SUPER_BLOCKS, of_type, write
@@ -38,3 +39,8 @@ def test_kernels_agree_for_every_number_of_rows(kind: Type, float32: bool, tmp_p
 
 def test_the_reference_comes_last() -> None:
     assert _native.kernels()[-2:] == ["portable", "scalar"]
+
+
+@pytest.mark.parametrize(("kernel", "flag"), [("avx2", "avx2"), ("avx512-vnni", "avx512_vnni")])
+def test_linux_names_the_sets_that_kernels_run_on(kernel: str, flag: str) -> None:
+    assert (kernel in _native.kernels()) == (flag in instruction_sets())

@@ -48,6 +48,7 @@ TILES: Final = "-fno-dse -fno-tree-dse"
 """How its kernels for tiles are compiled: GCC takes it that loading a tile's configuration reads
 eight of its bytes, and leaves out the stores of the rest, so that the first tile ends the process.
 """
+
 NATIVE: Final = Build("native", "-DGGML_NATIVE=ON")
 AVX2: Final = Build(
     "avx2",
